@@ -1,0 +1,28 @@
+"""The two ways a command can end badly, known to every room; the front door turns them into exit codes."""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["WorkFailed", "WrongInput", "nearest"]
+
+
+class WrongInput(ValueError):
+    """The user's input was wrong: one line that says what, where, and what is accepted (exit code 2)."""
+
+
+class WorkFailed(RuntimeError):
+    """The input was right and the work failed: one line that says why and what was kept (exit code 1)."""
+
+
+def nearest(given: str, accepted: Iterable[str]) -> str:
+    """Say what is accepted, with the nearest miss first.
+
+    >>> nearest("filter_l1", ["filter-l1", "slimming"])
+    'did you mean filter-l1? Accepted: filter-l1, slimming'
+    >>> nearest("xyz", ["filter-l1"])
+    'accepted: filter-l1'
+    """
+    names = list(accepted)
+    close = difflib.get_close_matches(given, names, n=1)
+    listed = ", ".join(names)
+    return f"did you mean {close[0]}? Accepted: {listed}" if close else f"accepted: {listed}"
