@@ -57,7 +57,9 @@ def _columns(group: Group, **kinds: Kind) -> tuple[Column, ...]:
     return tuple(Column(name, kind, group, label=name.replace("_", " ")) for name, kind in kinds.items())
 
 
-def _measure(name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float") -> Column:
+def _measure(
+    name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float"
+) -> Column:
     return Column(name, kind, "measure", label, unit, better)
 
 
@@ -144,9 +146,7 @@ def arrow_schema(knobs: Mapping[str, Kind] | None = None) -> pa.Schema:
 
     types = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     known = {column.name for column in COLUMNS}
-    further = tuple(
-        Column(name, kind, "recipe") for name, kind in (knobs or {}).items() if name not in known
-    )
+    further = tuple(Column(name, kind, "recipe") for name, kind in (knobs or {}).items() if name not in known)
     columns: Iterable[Column] = (*IDENTITY, *RECIPE, *further, *OUTCOME, *MEASURES, *PROVENANCE)
     return pa.schema(
         [pa.field(column.name, types[column.kind]) for column in columns],

@@ -1,0 +1,172 @@
+"""The weights and channels of a network, and which channels are coupled.
+
+Coupling comes from Torch-Pruning's dependency graph: channels that a residual addition or a concatenation ties
+together go together, and one group stands for them. The layer that gives the network's outputs is never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+__all__ = [
+    "ChannelGroup",
+    "Layer",
+    "channel_groups",
+    "dependencies",
+    "output_layer",
+    "root_pruner",
+    "weighted_layers",
+]
+
+WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or linear layer as a method sees it; ``norm`` is the batch norm behind it, if any."""
+
+    name: str
+    module: nn.Conv2d | nn.Linear
+    norm: nn.BatchNorm2d | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """W, shape (out, in, kh, kw) or (out, in), detached."""
+        return self.module.weight.detach()
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the layer is a linear one."""
+        return isinstance(self.module, nn.Linear)
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Layers whose output channels go together: channel i of one is channel i of all.
+
+    ``layers[0]`` gives the group its name and is the root that removal starts from.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def name(self) -> str:
+        """The root layer's name."""
+        return self.layers[0].name
+
+    @property
+    def size(self) -> int:
+        """How many channels there are to cut."""
+        return int(self.layers[0].weight.shape[0])
+
+
+def weighted_layers(network: nn.Module) -> Iterator[Layer]:
+    """Every convolution and linear layer, in the order of the network's modules."""
+    for name, module in network.named_modules():
+        if isinstance(module, WEIGHTED):
+            yield Layer(name, module)
+
+
+def output_layer(network: nn.Module, image: Tensor) -> str:
+    """The name of the layer that gives the logits: the last weighted one that a forward pass runs through.
+
+    ``image`` is a batch of one, shape (1, C, H, W).
+    """
+    order: list[str] = []
+    hooks = [
+        layer.module.register_forward_hook(lambda *_, name=layer.name: order.append(name))
+        for layer in weighted_layers(network)
+    ]
+    try:
+        with torch.no_grad():
+            _in_eval_mode(network, image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not order:
+        raise ValueError(
+            "the network runs through no convolution and no linear layer: there is nothing to cut"
+        )
+    return order[-1]
+
+
+def dependencies(network: nn.Module, image: Tensor) -> Any:
+    """Torch-Pruning's dependency graph of the network, traced on one image, shape (1, C, H, W)."""
+    was_training = {module: module.training for module in network.modules()}
+    needed_gradient = {parameter: parameter.requires_grad for parameter in network.parameters()}
+    network.eval()
+    try:
+        # The tracer follows gradients, so parameters must ask for them while it runs.
+        network.requires_grad_(True)
+        with torch.enable_grad():
+            return tp.DependencyGraph().build_dependency(network, example_inputs=image)
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+        for parameter, needed in needed_gradient.items():
+            parameter.requires_grad_(needed)
+
+
+def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
+    """The network's groups of coupled channels, in the order of their root layers.
+
+    The output layer's channels, and whatever is coupled with them, are left out.
+    """
+    graph = dependencies(network, image)
+    names = {module: name for name, module in network.named_modules()}
+    output = output_layer(network, image)
+    seen: set[str] = set()
+    groups = []
+    for layer in weighted_layers(network):
+        if layer.name in seen:
+            continue
+        members, norms = _coupled(graph, layer.module)
+        coupled = [names[module] for module in members]
+        seen.update(coupled)
+        if output in coupled:
+            continue
+        groups.append(
+            ChannelGroup(tuple(Layer(names[module], module, norms.get(module)) for module in members))
+        )
+    return groups
+
+
+def root_pruner(layer: nn.Module) -> Any:
+    """Torch-Pruning's function that removes output channels of a layer of this type."""
+    return tp.prune_linear_out_channels if isinstance(layer, nn.Linear) else tp.prune_conv_out_channels
+
+
+def _coupled(
+    graph: Any, root: nn.Conv2d | nn.Linear
+) -> tuple[list[nn.Conv2d | nn.Linear], dict[nn.Module, nn.BatchNorm2d]]:
+    """The layers whose output channels go with the root's, root first, and the norm that reads each."""
+    members: list[nn.Conv2d | nn.Linear] = []
+    norms: dict[nn.Module, nn.BatchNorm2d] = {}
+    for dependency, _ in graph.get_pruning_group(
+        root, root_pruner(root), idxs=list(range(root.weight.shape[0]))
+    ):
+        module = dependency.target.module
+        if isinstance(module, WEIGHTED) and graph.is_out_channel_pruning_fn(dependency.handler):
+            if module not in members:
+                members.append(module)
+        elif isinstance(module, nn.BatchNorm2d):
+            norms |= {
+                node.module: module for node in dependency.target.inputs if isinstance(node.module, WEIGHTED)
+            }
+    return members, norms
+
+
+def _in_eval_mode(network: nn.Module, image: Tensor) -> Tensor:
+    was_training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        return network(image)
+    finally:
+        for module, training in was_training.items():
+            module.training = training

@@ -1,0 +1,31 @@
+"""Channels drawn at random go: the control that every criterion has to beat."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.core.method import ChannelMethod, Evidence
+from methods.core.units import Layer
+
+__all__ = ["RandomChannels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomChannels(ChannelMethod):
+    """Cut channels uniformly at random over all convolutions, by seed.
+
+    s_i ~ U(0, 1), one ranking over all convolutions                              [control; Mittal 2018]
+
+    Needs no data. A larger ratio cuts a superset of a smaller one's channels.
+    """
+
+    def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
+        """One draw per output channel, shape (out,), from a stream of the layer's own.
+
+        A stream per layer keeps the draws of a layer the same whatever other layers the network has.
+        """
+        digest = hashlib.sha256(f"{evidence.seed}/{layer.name}".encode()).digest()
+        stream = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.rand(layer.weight.shape[0], generator=stream, dtype=torch.float64)

@@ -1,0 +1,41 @@
+"""The channels with the smallest batch-norm scales go, after training that pushes the scales to zero."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.core.method import ChannelMethod, Evidence
+from methods.core.penalties import L1, TL1, Lp, Penalty
+from methods.core.units import Layer
+
+__all__ = ["Slimming"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slimming(ChannelMethod):
+    """Cut the channels with the smallest batch-norm scales after sparsity training.
+
+    s_i = |γ_i|, one ranking over all layers                                      [Liu 2017, §3]
+
+    Needs batch norm, and sparsity training with ``penalty`` added to the loss: L1 [Liu 2017], Lp or
+    transformed L1 [Bui 2021]. Convolutions without a batch norm behind them are left alone. Departs from the
+    public code in the count: exactly ⌊r·n⌋ channels go, and equal scales go in order of position.
+    """
+
+    needs = frozenset({"batch norm", "sparsity training"})
+    penalty: L1 | Lp | TL1
+
+    @property
+    def sparsifier(self) -> Penalty | None:
+        """The penalty knob."""
+        return self.penalty
+
+    def ranks(self, layer: Layer) -> bool:
+        """Whether a batch norm reads the layer."""
+        return layer.norm is not None
+
+    def scores(self, layer: Layer, evidence: Evidence) -> Tensor:  # noqa: ARG002
+        """|γ| of the batch norm behind the layer, shape (out,)."""
+        if layer.norm is None:
+            raise ValueError(f"slimming cannot rank {layer.name}: no batch norm reads it")
+        return layer.norm.weight.detach().abs()

@@ -1,0 +1,67 @@
+"""What every trial of a study has in common: network, data, training settings, seed and numerics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from analysis.errors import WrongInput, nearest
+from trial.data import Data
+from trial.networks import Network
+from trial.training import Training
+
+__all__ = ["Experiment", "Numerics", "explain"]
+
+
+class Numerics(BaseModel):
+    """How numbers are computed: frozen when a study is made, since it can change a result's last bits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    precision: Literal["float32"] = Field("float32", description="the type that training computes in")
+    threads: int = Field(1, ge=1, description="CPU threads of one trial")
+    dense_threads: int = Field(1, ge=1, description="CPU threads of dense training, which everyone waits for")
+
+
+class Experiment(BaseModel):
+    """The part of a spec that one trial needs besides its recipe's method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Network
+    data: Data
+    dense: Training = Field(Training(epochs=20), description="training of the unpruned network")
+    sparsity: Training = Field(
+        Training(epochs=5, rate=0.02), description="training with a penalty, from the dense network on"
+    )
+    recovery: Training = Field(Training(epochs=5, rate=0.02), description="training after the cut")
+    seed: int = Field(0, ge=0, description="decides initial weights, order of images, random cuts")
+    numerics: Numerics = Field(Numerics(), description="precision and threads")
+
+    @classmethod
+    def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:
+        """Validate a mapping; raises WrongInput that names the first mistake, its place and what is accepted."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise WrongInput(explain(error, cls, where=where)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path) -> str:
+    """The first mistake of a validation in one line: what, where in the file, what is accepted."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        parent: Any = model
+        for part in first["loc"][:-1]:
+            fields = getattr(parent, "model_fields", {})
+            parent = fields[part].annotation if part in fields else parent
+        accepted = list(getattr(parent, "model_fields", {}))
+        return f"{first['loc'][-1]!r} is not a setting: {nearest(str(first['loc'][-1]), accepted)} ({where}: {place})"
+    if first["type"] == "missing":
+        return f"{first['loc'][-1]} is missing ({where}: {place})"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+    return f"{first['loc'][-1] if first['loc'] else 'the file'}: {message[0].lower()}{message[1:]}{given} ({where}: {place})"
