@@ -54,12 +54,13 @@ class Column:
 
 
 def _columns(group: Group, **kinds: Kind) -> tuple[Column, ...]:
-    return tuple(Column(name, kind, group, label=name.replace("_", " ")) for name, kind in kinds.items())
+    return tuple(
+        Column(name.removesuffix("_"), kind, group, label=name.removesuffix("_").replace("_", " "))
+        for name, kind in kinds.items()
+    )
 
 
-def _measure(
-    name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float"
-) -> Column:
+def _measure(name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float") -> Column:
     return Column(name, kind, "measure", label, unit, better)
 
 
@@ -71,7 +72,7 @@ RECIPE = _columns(
     "recipe",
     method="string",
     ratio="float",
-    **{"lambda": "float"},
+    lambda_="float",
     p="float",
     a="float",
     delta="float",

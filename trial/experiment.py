@@ -52,16 +52,17 @@ class Experiment(BaseModel):
 def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path) -> str:
     """The first mistake of a validation in one line: what, where in the file, what is accepted."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+    name = str(first["loc"][-1]) if first["loc"] else "the file"
+    place = f"{where}: {'.'.join(str(part) for part in first['loc'])}"
     if first["type"] == "extra_forbidden":
         parent: Any = model
         for part in first["loc"][:-1]:
             fields = getattr(parent, "model_fields", {})
             parent = fields[part].annotation if part in fields else parent
         accepted = list(getattr(parent, "model_fields", {}))
-        return f"{first['loc'][-1]!r} is not a setting: {nearest(str(first['loc'][-1]), accepted)} ({where}: {place})"
+        return f"{name!r} is not a setting: {nearest(name, accepted)} ({place})"
     if first["type"] == "missing":
-        return f"{first['loc'][-1]} is missing ({where}: {place})"
+        return f"{name} is missing ({place})"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
-    return f"{first['loc'][-1] if first['loc'] else 'the file'}: {message[0].lower()}{message[1:]}{given} ({where}: {place})"
+    return f"{name}: {message[0].lower()}{message[1:]}{given} ({place})"

@@ -35,7 +35,7 @@ _Loader.add_implicit_resolver(
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raises WrongInput for a missing file, bad YAML, another shape."""
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # derived from SafeLoader
     except (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise WrongInput(f"cannot read {path}: {reason}") from None

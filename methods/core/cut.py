@@ -74,9 +74,7 @@ def select(
             layer: _lowest(values, min(asked[layer], max(len(values) - keep_min, 0)))
             for layer, values in flat.items()
         }
-        floored = {
-            layer: asked[layer] - len(gone) for layer, gone in goes.items() if len(gone) < asked[layer]
-        }
+        floored = {layer: asked[layer] - len(gone) for layer, gone in goes.items() if len(gone) < asked[layer]}
         return _tensors(goes), sum(asked.values()), floored
 
     wanted = count(ratio, sum(map(len, flat.values())))
@@ -118,9 +116,7 @@ def _lowest_of_all(
     if not layers:
         return {}
     everything = np.concatenate([flat[layer] for layer in layers])
-    may_go = ~np.concatenate(
-        [protected.get(layer, np.zeros(len(flat[layer]), dtype=bool)) for layer in layers]
-    )
+    may_go = ~np.concatenate([protected.get(layer, np.zeros(len(flat[layer]), dtype=bool)) for layer in layers])
     places = np.flatnonzero(may_go)
     chosen = places[_lowest(everything[places], min(k, len(places)))]
     ends = np.cumsum([len(flat[layer]) for layer in layers])

@@ -17,7 +17,6 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from analysis.errors import WrongInput, nearest
@@ -165,7 +164,6 @@ class Knob:
                 return "string"
 
 
-@cache
 def knobs(owner: type[Any]) -> tuple[Knob, ...]:
     """The knobs of a method or of an option such as a penalty, in the order of its fields.
 
@@ -178,9 +176,7 @@ def knobs(owner: type[Any]) -> tuple[Knob, ...]:
         if field.default_factory is not MISSING:
             default = field.default_factory()
         name = field.name.removesuffix("_")
-        found.append(
-            Knob(name, field.name, _range(hints[field.name], f"{owner.__name__}.{field.name}"), default)
-        )
+        found.append(Knob(name, field.name, _range(hints[field.name], f"{owner.__name__}.{field.name}"), default))
     return tuple(found)
 
 

@@ -29,7 +29,7 @@ class Mask:
         """The mask of a cut's single weights."""
         keep = {}
         for layer, gone in cut.weights.items():
-            weight = network.get_submodule(layer).weight
+            weight = network.get_parameter(f"{layer}.weight")
             kept = torch.ones(weight.numel(), dtype=torch.bool, device=weight.device)
             kept[gone.to(weight.device)] = False
             keep[f"{layer}.weight"] = kept.view(weight.shape)
@@ -53,7 +53,7 @@ class Mask:
                 rows = graph.is_out_channel_pruning_fn(dependency.handler)
                 for name, parameter in module.named_parameters(prefix=names[module], recurse=False):
                     kept = keep.setdefault(name, torch.ones_like(parameter, dtype=torch.bool))
-                    if rows or parameter.dim() == 1 and not name.endswith(".bias"):
+                    if rows or (parameter.dim() == 1 and not name.endswith(".bias")):
                         kept[indices] = False
                     elif parameter.dim() > 1:
                         kept[:, indices] = False

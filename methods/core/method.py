@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.core.cut import Cut, count, select
+from methods.core.cut import Cut, select
 from methods.core.knobs import Uniform, Whole
 from methods.core.penalties import Penalty, scales
 from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers

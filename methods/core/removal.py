@@ -14,9 +14,7 @@ from methods.core.units import dependencies, root_pruner
 __all__ = ["fit_shapes", "remove"]
 
 
-def remove(
-    network: nn.Module, cut: Cut, image: Tensor, *, mask: Mask | None = None
-) -> tuple[nn.Module, Mask]:
+def remove(network: nn.Module, cut: Cut, image: Tensor, *, mask: Mask | None = None) -> tuple[nn.Module, Mask]:
     """Return a copy of the network without the cut's channels, and the mask cut down to its shapes.
 
     ``image`` is a batch of one, shape (1, C, H, W), to trace the network on. ``mask`` holds weights at zero in

@@ -90,9 +90,7 @@ def output_layer(network: nn.Module, image: Tensor) -> str:
         for hook in hooks:
             hook.remove()
     if not order:
-        raise ValueError(
-            "the network runs through no convolution and no linear layer: there is nothing to cut"
-        )
+        raise ValueError("the network runs through no convolution and no linear layer: there is nothing to cut")
     return order[-1]
 
 
@@ -131,9 +129,7 @@ def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
         seen.update(coupled)
         if output in coupled:
             continue
-        groups.append(
-            ChannelGroup(tuple(Layer(names[module], module, norms.get(module)) for module in members))
-        )
+        groups.append(ChannelGroup(tuple(Layer(names[module], module, norms.get(module)) for module in members)))
     return groups
 
 
@@ -148,9 +144,7 @@ def _coupled(
     """The layers whose output channels go with the root's, root first, and the norm that reads each."""
     members: list[nn.Conv2d | nn.Linear] = []
     norms: dict[nn.Module, nn.BatchNorm2d] = {}
-    for dependency, _ in graph.get_pruning_group(
-        root, root_pruner(root), idxs=list(range(root.weight.shape[0]))
-    ):
+    for dependency, _ in graph.get_pruning_group(root, root_pruner(root), idxs=list(range(root.weight.shape[0]))):
         module = dependency.target.module
         if isinstance(module, WEIGHTED) and graph.is_out_channel_pruning_fn(dependency.handler):
             if module not in members:
@@ -166,7 +160,8 @@ def _in_eval_mode(network: nn.Module, image: Tensor) -> Tensor:
     was_training = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        return network(image)
+        logits: Tensor = network(image)
+        return logits
     finally:
         for module, training in was_training.items():
             module.training = training
