@@ -1,1 +1,51 @@
-"""."""
+"""Networks for 3×32×32 images: ours by name, one file per family, and users' own.
+
+Sources: [He 2015] Delving deep into rectifiers, ICCV. [Li 2017] Pruning filters for efficient ConvNets, ICLR.
+[Simonyan 2015] Very deep convolutional networks for large-scale image recognition, ICLR.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from trial.networks.catalogue import NETWORKS, register
+from trial.networks.own import load_weights, made_by, source_file_hash
+from trial.networks.settings import Network
+from trial.seeds import derived
+
+__all__ = ["Network", "build", "names", "register", "source_hash"]
+
+
+def names() -> list[str]:
+    """The networks that can be asked for by name, found from the files of this package."""
+    return NETWORKS.names()
+
+
+def build(network: Network, *, classes: int, seed: int) -> nn.Module:
+    """Build a network on the CPU in float32, its first weights drawn by ``seed``, or a user's own loaded.
+
+    The global random state is left as it was.
+
+    Raises:
+        WrongInput: A user's code or weights file cannot be used.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also reseed every GPU, which fork_rng(devices=[]) does not restore.
+        torch.default_generator.manual_seed(derived(seed, "weights"))
+        if network.code is None:
+            assert network.name is not None, "Network has a name or code"
+            return NETWORKS[network.name](classes=classes, width=network.width)
+        built = made_by(network.code, classes=classes)
+    if network.weights is not None:
+        load_weights(built, network.weights)
+    return built
+
+
+def source_hash(network: Network) -> str:
+    """The sha256 of the file with a user's own network, "" for ours; a weights file is not part of it.
+
+    Raises:
+        WrongInput: The code's file cannot be found.
+    """
+    return "" if network.code is None else source_file_hash(network.code)

@@ -1,0 +1,90 @@
+"""Decoded images, kept from one run to the next: $XDG_CACHE_HOME/prunefront, else ~/.cache/prunefront.
+
+An entry is three files that begin with its key. The manifest is written last and each file is renamed into place
+complete, so that an entry is whole or absent whoever writes at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from trial.data.source import Decoded
+
+__all__ = ["cache_folder", "content_digest", "decoded_once"]
+
+VERSION = 1
+"""Raised when any source decodes the same files to other arrays."""
+
+
+def cache_folder() -> Path:
+    """Where prunefront keeps what it can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunefront"
+
+
+def decoded_once(
+    files: Sequence[Path], decode: Callable[[], Decoded], /, *, name: str, part: str
+) -> tuple[Decoded, str]:
+    """Return the cached arrays and their digest, or decode and cache them.
+
+    An entry belongs to the files' paths, sizes and modification times. A cache that cannot be read or written is
+    never an error: then each run decodes again.
+    """
+    entry = cache_folder() / "data" / _key(files, name=name, part=part)
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
+        return _read(entry)
+    decoded = decode()
+    digest = content_digest(decoded)
+    with contextlib.suppress(OSError):
+        _write(entry, decoded, digest=digest)
+    return decoded, digest
+
+
+def content_digest(decoded: Decoded, /) -> str:
+    """Hash images and labels (sha256, 64 hex digits); byte order and layout are fixed, so it is the same everywhere."""
+    digest = hashlib.sha256(repr(decoded.images.shape).encode())
+    digest.update(np.ascontiguousarray(decoded.images))
+    digest.update(np.ascontiguousarray(decoded.labels.astype("<i8")))
+    return digest.hexdigest()
+
+
+def _key(files: Sequence[Path], *, name: str, part: str) -> str:
+    states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return f"{name}-{part}-{hashlib.sha256(repr((VERSION, states)).encode()).hexdigest()[:24]}"
+
+
+def _read(entry: Path) -> tuple[Decoded, str]:
+    manifest = json.loads(Path(f"{entry}.json").read_text())
+    images = np.load(f"{entry}.images.npy", allow_pickle=False)
+    labels = np.load(f"{entry}.labels.npy", allow_pickle=False)
+    if len(images) != len(labels) or images.dtype != np.uint8 or labels.dtype != np.int64:
+        raise ValueError("not the arrays that were written")
+    return Decoded(images, labels, tuple(manifest["classes"])), manifest["digest"]
+
+
+def _write(entry: Path, decoded: Decoded, *, digest: str) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    manifest = json.dumps({"classes": decoded.classes, "digest": digest}, ensure_ascii=False)
+    _put(Path(f"{entry}.images.npy"), lambda file: np.save(file, decoded.images))
+    _put(Path(f"{entry}.labels.npy"), lambda file: np.save(file, decoded.labels))
+    _put(Path(f"{entry}.json"), lambda file: file.write(manifest.encode()))
+
+
+def _put(target: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file completely, then give it its name."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        try:
+            write(file)
+            file.close()
+            Path(file.name).replace(target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,160 @@
+"""Images in Parquet files as the Hugging Face hub lays them out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.errors import WrongInput
+from trial.data.source import Augmentation, Decoded, Part, register
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+    from trial.data.settings import Data
+
+__all__ = ["Parquet", "decode_parquet", "parquet_files"]
+
+SIDE = 32
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMNS = ("label", "labels")
+
+
+@register("parquet")
+class Parquet:
+    """A folder with ``train.parquet`` and ``test.parquet``, or several ``train-*.parquet`` and ``test-*.parquet``.
+
+    Columns: ``img`` or ``image``, a struct whose ``bytes`` are an encoded RGB image of 32×32 pixels; ``label`` or
+    ``labels``, integers from 0. Class names are read from the schema's metadata, else they are the numbers.
+    """
+
+    # Whether a mirrored image is still of its class is not known here.
+    augment: ClassVar[tuple[Augmentation, ...]] = ("shift",)
+    takes_folder: ClassVar[bool] = True
+    downloads: ClassVar[bool] = False
+
+    @staticmethod
+    def files(data: Data, part: Part) -> Sequence[Path]:
+        """The part's files in the folder, in the order of their names."""
+        if data.folder is None:
+            raise WrongInput(
+                "data.folder: parquet needs the folder that holds train.parquet and test.parquet"
+            )
+        if not data.folder.is_dir():
+            raise WrongInput(f"data.folder: {data.folder} is not a folder")
+        if not (files := parquet_files(data.folder, part)):
+            raise WrongInput(f"data.folder: {data.folder} has neither {part}.parquet nor {part}-*.parquet")
+        return files
+
+    @staticmethod
+    def decode(files: Sequence[Path], part: Part) -> Decoded:
+        """Decode all files of a part, one after the other."""
+        del part
+        return decode_parquet(files)
+
+
+def parquet_files(folder: Path, part: Part) -> list[Path]:
+    """``PART.parquet``, else ``PART-*.parquet`` by name; empty where there is neither."""
+    whole = folder / f"{part}.parquet"
+    return [whole] if whole.is_file() else sorted(folder.glob(f"{part}-*.parquet"))
+
+
+def decode_parquet(files: Sequence[Path]) -> Decoded:
+    """Decode the files' images and labels in row order.
+
+    Raises:
+        WrongInput: A file is not Parquet, lacks a column, or a row's image or label cannot be used; rows count from 0.
+    """
+    parts = [_decode_file(file) for file in files]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*((i, l) for i, l, _ in parts), strict=True))
+    names = parts[0][2]
+    for file, (_, _, other) in zip(files, parts, strict=True):
+        if other != names:
+            raise WrongInput(f"{file} has other class names than {files[0]}")
+    if not len(labels):
+        raise WrongInput(f"{files[0]} has no rows")
+    classes = names or tuple(str(label) for label in range(int(labels.max()) + 1))
+    return Decoded(images, labels, classes)
+
+
+def _decode_file(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            image, label = (
+                _column(parquet, IMAGE_COLUMNS, file=file),
+                _column(parquet, LABEL_COLUMNS, file=file),
+            )
+            names = _class_names(parquet, label)
+            labels = _labels(parquet.read([label])[label], names=names, file=file)
+            images = np.empty((len(labels), 3, SIDE, SIDE), np.uint8)
+            with ThreadPoolExecutor() as pool:
+                for row, pixels in enumerate(pool.map(_pixels, _encoded(parquet, image, file=file))):
+                    if isinstance(pixels, str):
+                        raise WrongInput(
+                            f"{file} row {row}: {pixels}; an RGB image of {SIDE}×{SIDE} is accepted"
+                        )
+                    images[row] = pixels
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise WrongInput(f"{file} is not a whole Parquet file: {reason}") from error
+    return images, labels, names
+
+
+def _column(parquet: pq.ParquetFile, accepted: Sequence[str], *, file: Path) -> str:
+    for name in accepted:
+        if name in parquet.schema_arrow.names:
+            return name
+    raise WrongInput(
+        f"{file} has no column {' or '.join(accepted)}; it has {', '.join(parquet.schema_arrow.names)}"
+    )
+
+
+def _class_names(parquet: pq.ParquetFile, label: str) -> tuple[str, ...]:
+    try:
+        described = json.loads(parquet.schema_arrow.metadata[b"huggingface"])
+        return tuple(described["info"]["features"][label]["names"])
+    except (KeyError, TypeError, ValueError):  # no metadata, or another program's
+        return ()
+
+
+def _labels(column: Any, *, names: tuple[str, ...], file: Path) -> npt.NDArray[np.int64]:
+    for row, label in enumerate(column.to_pylist()):
+        if not isinstance(label, int) or label < 0 or (names and label >= len(names)):
+            accepted = f"0 to {len(names) - 1} are accepted" if names else "whole numbers from 0 are accepted"
+            raise WrongInput(f"{file} row {row}: label {label} is out of range; {accepted}")
+    return column.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _encoded(parquet: pq.ParquetFile, image: str, *, file: Path) -> Iterator[bytes | None]:
+    for batch in parquet.iter_batches(batch_size=4096, columns=[image]):
+        column = batch.column(0)
+        if not hasattr(column, "field") or column.type.get_field_index("bytes") < 0:
+            raise WrongInput(
+                f"{file}: column {image} must be a struct with a field bytes, it is {column.type}"
+            )
+        yield from column.field("bytes").to_pylist()
+
+
+def _pixels(encoded: bytes | None) -> npt.NDArray[np.uint8] | str:
+    """Decode one image to (3, 32, 32), or say what is wrong with it."""
+    from PIL import Image, UnidentifiedImageError
+
+    if encoded is None:
+        return "no image bytes"
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            if image.size != (SIDE, SIDE) or image.mode != "RGB":
+                return f"the image is {image.mode} of {image.width}×{image.height}"
+            return np.asarray(image).transpose(2, 0, 1)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        return f"the image does not decode ({str(error).splitlines()[0]})"

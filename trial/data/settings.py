@@ -1,0 +1,75 @@
+"""The ``data`` part of a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from analysis.errors import WrongInput
+from trial.data.source import SOURCES, Augmentation
+
+__all__ = ["Data"]
+
+
+class Data(BaseModel):
+    """Which images a search trains and validates on. A plain string is a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[
+        str, Field(description="The data set: digits, cifar10, or parquet for a folder of one's own.")
+    ]
+    folder: Annotated[Path | None, Field(description="Where the data set's files lie.")] = None
+    validation: Annotated[
+        int | float,
+        Field(
+            description="Images held out of the training set, equally per class: a count ≥ 1 or a share in (0, 1)."
+        ),
+    ] = 0.1
+    images: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            description="Use only so many training images, equally per class; validation is taken from them.",
+        ),
+    ] = None
+    download: Annotated[bool, Field(description="Fetch the files where they are missing.")] = False
+    augment: Annotated[
+        tuple[Augmentation, ...] | None,
+        Field(
+            description="Changes of training images; left out, those that suit the data set, written in full."
+        ),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _augment_in_full(cls, given: Any) -> Any:
+        # A frozen spec must not change its meaning when a data set's own augmentation does.
+        if isinstance(given, dict) and given.get("augment") is None and isinstance(given.get("name"), str):
+            return {**given, "augment": SOURCES[given["name"]].augment}
+        return given
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _is_count_or_share(cls, given: Any) -> Any:
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            return given
+        if (isinstance(given, int) and given >= 1) or (isinstance(given, float) and 0 < given < 1):
+            return given
+        raise WrongInput(f"validation must be a count of at least 1 or a share in (0, 1), got {given}")
+
+    @model_validator(mode="after")
+    def _source_has_such_files(self) -> Data:
+        source = SOURCES[self.name]
+        if self.folder is not None and not source.takes_folder:
+            raise WrongInput(f"{self.name} comes with prunefront and has no folder, got folder {self.folder}")
+        if self.download and not source.downloads:
+            raise WrongInput(f"{self.name} cannot be downloaded: leave download out")
+        return self

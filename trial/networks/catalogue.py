@@ -1,0 +1,47 @@
+"""The networks that prunefront brings, and the widths and first weights they share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import nn
+
+from trial.registry import Registry
+
+__all__ = ["NETWORKS", "Builder", "initialise", "register", "scaled"]
+
+
+class Builder(Protocol):
+    """A function that builds a network for 3×32×32 images."""
+
+    def __call__(self, *, classes: int, width: float) -> nn.Module:
+        """Build it; the weights may be drawn from torch's global generator, which `build` seeds."""
+        ...
+
+
+NETWORKS: Registry[Builder] = Registry("trial.networks", noun="network")
+register = NETWORKS.register
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels of a convolution at a width factor: max(1, round(width · channels)), halves to even.
+
+    >>> [scaled(64, 1.0), scaled(64, 0.25), scaled(5, 0.5), scaled(3, 0.1)]
+    [64, 16, 2, 1]
+    """
+    return max(1, round(width * channels))
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw first weights: N(0, 2/(kh·kw·out)) for convolutions [He 2015, eq. 14], biases 0; norms start at 1 and 0.
+
+    Linear layers keep torch's own, U(−1/√in, 1/√in).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,179 @@
+"""The training loop: images on the device, one permutation an epoch, nothing per image in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trial.augmentation import draw, normalised, picked
+from trial.data import ImageSet, Splits
+from trial.schedules import Schedule, rate_at
+from trial.weights import nonzero_weights, weights_total
+
+__all__ = ["Epoch", "Training", "TrainingDiverged", "evaluate", "train"]
+
+
+class Training(BaseModel):
+    """How a network is trained: SGD, its rate and what keeps it from overfitting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=0, description="Passes over the training images.")]
+    rate: Annotated[float, Field(gt=0, description="The highest learning rate.")] = 0.1
+    schedule: Annotated[Schedule, Field(description="How the rate changes from step to step.")] = "one-cycle"
+    batch: Annotated[int, Field(ge=2, description="Images per step.")] = 128
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Nesterov momentum; 0 is plain SGD.")] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty on every parameter.")] = 5e-4
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the target that is spread evenly over the classes.")
+    ] = 0.0
+    augment: Annotated[bool, Field(description="Change training images as the data settings say.")] = True
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What was seen in one epoch. Accuracies lie in [0, 1], losses are mean cross entropies in nats."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Of the augmented images and smoothed labels, while the weights were changing."""
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    sparsity: float
+    """Zero weights / stored weights, of convolutions and linear layers."""
+    rate: float
+    """Of the epoch's last step."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def _nothing() -> None:
+    """Stand in for a hook that is not needed."""
+
+
+def train(
+    network: nn.Module,
+    splits: Splits,
+    training: Training,
+    *,
+    seed: int,
+    before_step: Callable[[], None] = _nothing,
+    after_step: Callable[[], None] = _nothing,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    """Train a network in place and leave it in eval mode.
+
+    On a CPU the result is the same bits for the same seed, thread count and torch.
+
+    Args:
+        network: On the device that holds the splits.
+        splits: The images; the last, smaller batch of an epoch is used, except if it is a single image, from which
+            batch norm cannot take a variance.
+        training: The settings; 0 epochs change nothing.
+        seed: Of order and augmentation.
+        before_step: Called after the gradients are there and before they are used.
+        after_step: Called after the weights changed.
+        on_epoch: Called with each epoch as it ends; what it raises ends the training.
+
+    Raises:
+        TrainingDiverged: A loss was NaN or infinite; checked once an epoch.
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.SGD(
+        parameters,
+        lr=training.rate,
+        momentum=training.momentum,
+        nesterov=training.momentum > 0,
+        weight_decay=training.weight_decay,
+        fused=True,
+    )
+    n, device = len(splits.train), splits.train.images.device
+    batches = [slice(start, min(start + training.batch, n)) for start in range(0, n, training.batch)]
+    batches = [batch for batch in batches if batch.stop - batch.start > 1]
+    assert batches, "a training set has at least two images"
+    steps = training.epochs * len(batches)
+    epochs = []
+    for epoch in range(training.epochs):
+        network.train()
+        changes = draw(n, splits.augment if training.augment else (), seed=seed, epoch=epoch, device=device)
+        labels = splits.train.labels[changes.order]
+        losses = torch.empty(len(batches), device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        rate = training.rate
+        for number, batch in enumerate(batches):
+            rate = rate_at(training.schedule, epoch * len(batches) + number, steps=steps, rate=training.rate)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            logits = network(normalised(picked(splits.train.images, changes, batch), splits))
+            loss = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            before_step()
+            optimiser.step()
+            after_step()
+            losses[number] = loss.detach()
+            correct += (logits.detach().argmax(1) == labels[batch]).sum()
+        _check_finite(losses, epoch=epoch + 1)
+        sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
+        val_loss, val_accuracy = evaluate(network, splits.validation, splits)
+        epochs.append(
+            Epoch(
+                epoch=epoch + 1,
+                train_loss=float((losses.double() * sizes).sum() / sizes.sum()),
+                train_accuracy=int(correct) / int(sizes.sum()),
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                sparsity=1 - nonzero_weights(network) / max(1, weights_total(network)),
+                rate=rate,
+            )
+        )
+        if on_epoch is not None:
+            on_epoch(epochs[-1])
+    network.eval()
+    return epochs
+
+
+def evaluate(
+    network: nn.Module, images: ImageSet, splits: Splits, *, batch: int = 500
+) -> tuple[float, float]:
+    """Mean cross entropy in nats and accuracy in [0, 1], in eval mode; each module's own mode is restored.
+
+    Args:
+        network: On the device that holds the images.
+        images: At least one.
+        splits: For the training part's mean and standard deviation.
+        batch: Images at a time.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    device = images.images.device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        for some, labels in zip(images.images.split(batch), images.labels.split(batch), strict=True):
+            logits = network(normalised(some, splits))
+            total += functional.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
+    for module, mode in modes:
+        module.training = mode
+    return float(total) / len(images), int(correct) / len(images)
+
+
+def _check_finite(losses: Tensor, *, epoch: int) -> None:
+    finite = losses.isfinite()
+    if not finite.all():
+        step = int(finite.logical_not().int().argmax())
+        raise TrainingDiverged(
+            f"the loss was {float(losses[step])} at step {step + 1} of {len(losses)} in epoch {epoch}: "
+            "a lower rate may help"
+        )
