@@ -57,9 +57,7 @@ def _columns(group: Group, **kinds: Kind) -> tuple[Column, ...]:
     return tuple(Column(name, kind, group, label=name.replace("_", " ")) for name, kind in kinds.items())
 
 
-def _measure(
-    name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float"
-) -> Column:
+def _measure(name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float") -> Column:
     return Column(name, kind, "measure", label, unit, better)
 
 
@@ -67,11 +65,13 @@ IDENTITY = _columns(
     "identity", study="string", trial="string", network="string", width="float", data="string", seed="int"
 )
 
+_LAMBDA: dict[str, Kind] = {"lambda": "float"}  # a keyword in Python, a column like any other here
+
 RECIPE = _columns(
     "recipe",
     method="string",
     ratio="float",
-    **{"lambda": "float"},
+    **_LAMBDA,
     p="float",
     a="float",
     delta="float",
