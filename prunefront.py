@@ -1,1 +1,153 @@
-"""The front door."""
+"""The front door: one command whose subcommands each load only the room that they need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from analysis.errors import WorkFailed, WrongInput
+
+DONE, WORK_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Study = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+class FrontDoor(TyperGroup):
+    """A group of commands that turns how they end into exit codes and one line on stderr, never a traceback."""
+
+    def main(self, *args: Any, **settings: Any) -> NoReturn:
+        """Run and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
+        try:
+            ended = super().main(*args, **{**settings, "standalone_mode": False})
+        except typer.Abort:
+            ended = _said("interrupted", INTERRUPTED)
+        except TyperException as error:
+            ended = _said(_usage(error), WRONG_INPUT)
+        sys.exit(ended or DONE)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one command; whatever it raises on purpose ends here."""
+        try:
+            ended = super().invoke(ctx)
+            sys.stdout.flush()
+        except WrongInput as error:
+            raise typer.Exit(_said(str(error), WRONG_INPUT)) from error
+        except WorkFailed as error:
+            raise typer.Exit(_said(str(error), WORK_FAILED)) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(_said(str(error) or "interrupted", INTERRUPTED)) from error
+        except BrokenPipeError as error:
+            # The reader has gone (`| head`): nothing more is wanted, not even by the flush at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(DONE) from error
+        return ended
+
+
+def _said(line: str, code: int) -> int:
+    typer.echo(f"prunefront: {line}", err=True)
+    return code
+
+
+def _usage(error: TyperException) -> str:
+    """What was wrong with the command line, and whose help to read."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "prunefront"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message}; see `{command} --help`"
+
+
+app = typer.Typer(
+    name="prunefront",
+    cls=FrontDoor,
+    help="Find the Pareto front of pruned networks.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def prunefront() -> None:
+    """Find the Pareto front of pruned networks."""
+
+
+@app.command()
+def front(
+    study: Study,
+    objectives: Annotated[
+        str, typer.Option(help="Measures, joined by commas. [default: what the study was searched for]")
+    ] = "",
+    where: Annotated[
+        str, typer.Option(help="Rows to look at, such as \"ratio >= 0.5 and method == 'slimming'\".")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Print the networks that no other network beats, and how good they are together."""
+    from analysis.front_command import print_front
+
+    print_front(study, objectives=objectives, where=where, as_json=json)
+
+
+@app.command()
+def report(
+    study: Study,
+    figures: Annotated[bool, typer.Option("--figures", help="Write STUDY/figures/front.png and .svg.")] = False,
+    json: Json = False,
+) -> None:
+    """Write what there is to look at into the study's folder."""
+    from analysis.report import write_figures
+
+    if not figures:
+        raise WrongInput("say what to write: accepted is --figures")
+    paths = [str(path) for path in write_figures(study)]
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"figures": paths}))
+    else:
+        typer.echo("\n".join(paths))
+
+
+@app.command()
+def trial(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
+    study: Annotated[Path, typer.Option(help="The study's folder, which gets the row.", show_default=False)],
+) -> None:
+    """Run one trial here, without a search, and print its row as JSON."""
+    from json import dumps
+
+    from trial.single import run_file
+
+    row = run_file(recipe, study)
+    typer.echo(dumps(row, indent=1))
+    if row["state"] == "failed":
+        raise WorkFailed(f"the trial failed: {row['error']} (its row is kept in {study})")
+
+
+@app.command()
+def methods(
+    name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
+    json: Json = False,
+) -> None:
+    """List the methods with their knobs, ranges, formulas and sources."""
+    from methods.core.description import print_methods
+
+    print_methods(name, as_json=json)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    app(prog_name="prunefront")
+    raise AssertionError("the front door exits by itself")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""A front as text: the cells of its table, aligned for a pipe, drawn for a terminal, or as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis.schema import COLUMNS, DENSE, MEASURES
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from analysis.summary import FrontSummary
+
+__all__ = ["Cells", "cells", "document", "human", "lines", "plain", "rich_table"]
+
+UNITS = {column.name: column.unit for column in MEASURES}
+COUNTS = {"params", "macs"}
+STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A front's table before it is drawn: one list of texts per network."""
+
+    headers: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    """Which columns hold numbers, and are aligned to the right."""
+    shared: dict[str, str]
+    """Knobs that every pruned network on the front has the same: said once, below the table."""
+
+
+def human(name: str, value: object) -> str:
+    """A value as people write it: counts to three digits with their unit, shares to four decimals.
+
+    >>> human("macs", 12_345_678), human("bytes", 45_600), human("val_accuracy", 0.91234), human("lambda",
+    1e-4) ('12.3 M', '45.6 kB', '0.9123', '0.0001')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    unit = UNITS.get(name)
+    if name in COUNTS:
+        return _stepped(value)
+    if unit == "bytes":
+        number = _stepped(value)
+        return f"{number}B" if number[-1].isalpha() else f"{number} B"
+    if unit == "ms":
+        return f"{value:.3g} ms" if value < 1000 else f"{value:.0f} ms"
+    return f"{value:g}" if unit is None else f"{value:.4f}"
+
+
+def _stepped(value: float) -> str:
+    """Three significant digits and a metric prefix.
+
+    >>> _stepped(999_999), _stepped(1_234), _stepped(15)
+    ('1 M', '1.23 k', '15')
+    """
+    for position, (step, prefix) in enumerate(STEPS):
+        if float(f"{value:.3g}") >= step:
+            digits = f"{value / step:.3g}"
+            return f"{float(digits):.0f} {prefix}" if position == 0 else f"{digits} {prefix}"
+    return f"{value:.3g}"
+
+
+def cells(summary: FrontSummary) -> Cells:
+    """Trial, method, ratio, every knob that is set somewhere on the front, and the objectives.
+
+    A knob with one value for all pruned networks would fill a column and say nothing: it is in ``shared``.
+    """
+    rows = summary.front.to_pylist()
+    pruned = [row for row in rows if row.get("method") != DENSE]
+    outcome = {column.name for column in COLUMNS if column.group != "recipe"} | {"method", "ratio"}
+    knobs = [
+        name
+        for name in summary.front.column_names
+        if name not in outcome and any(row[name] is not None for row in rows)
+    ]
+    shared = {
+        name: human(name, pruned[0][name])
+        for name in knobs
+        if len(pruned) > 1 and len({row[name] for row in pruned}) == 1 and pruned[0][name] is not None
+    }
+    headers = [
+        "trial",
+        "method",
+        "ratio",
+        *(name for name in knobs if name not in shared),
+        *summary.objectives,
+    ]
+    return Cells(
+        headers=headers,
+        rows=[[human(name, row.get(name)) for name in headers] for row in rows],
+        numeric=[all(isinstance(row.get(name), int | float | None) for row in rows) for name in headers],
+        shared=shared,
+    )
+
+
+def lines(summary: FrontSummary) -> list[str]:
+    """What is said below the table: how many, how good, and what was left out."""
+    said = []
+    shared = cells(summary).shared
+    if shared:
+        said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
+    size = f"{len(summary.front)} of {summary.compared} networks are on the front"
+    objectives = ", ".join(summary.objectives)
+    if summary.hypervolume is None:
+        said.append(f"{size} (objectives {objectives})")
+        said.append(f"hypervolume not given: {summary.no_hypervolume}")
+    else:
+        said.append(f"{size}; normalised hypervolume {summary.hypervolume:.3f} (objectives {objectives})")
+    if summary.left_out:
+        verb = "network lacks" if summary.left_out == 1 else "networks lack"
+        said.append(f"{summary.left_out} complete {verb} an objective (or it is not finite) and took no part")
+    return said
+
+
+def plain(summary: FrontSummary) -> str:
+    """The table and its lines as aligned text, without colour or boxes: for pipes, logs and CI."""
+    table = cells(summary)
+    grid = [table.headers, *table.rows]
+    widths = [max(len(row[column]) for row in grid) for column in range(len(table.headers))]
+    aligned = [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, table.numeric, strict=True)
+        ).rstrip()
+        for row in grid
+    ]
+    return "\n".join([*aligned, "", *lines(summary)])
+
+
+def rich_table(summary: FrontSummary) -> Table:
+    """The table for a terminal, or for a live display; ``lines`` belong below it."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    content = cells(summary)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header, numeric in zip(content.headers, content.numeric, strict=True):
+        is_objective = header in summary.objectives
+        table.add_column(
+            escape(header),
+            justify="right" if numeric else "left",
+            style="bold" if is_objective else "dim" if header == "trial" else "",
+            no_wrap=is_objective or header in {"trial", "method"},
+        )
+    for row in content.rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def document(summary: FrontSummary, **said: object) -> dict[str, Any]:
+    """The summary as one JSON document, ``said`` (study, where) first; a row's null columns are left out."""
+    return {
+        **said,
+        "objectives": list(summary.objectives),
+        "rows": summary.total,
+        "complete": summary.complete,
+        "left_out": summary.left_out,
+        "hypervolume": summary.hypervolume,
+        "front": [
+            {name: value for name, value in row.items() if value is not None and not _is_unordered(value)}
+            for row in summary.front.to_pylist()
+        ],
+    }
+
+
+def _is_unordered(value: object) -> bool:
+    """JSON has neither NaN nor infinity: a measure that is one of them is as good as absent."""
+    return isinstance(value, float) and not math.isfinite(value)

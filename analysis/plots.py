@@ -1,0 +1,222 @@
+"""Figures of a study: accuracy against what a network costs, one mark per method, the front drawn.
+
+Figures are made without pyplot, so that nothing is shared between two of them, and are the same bytes for the
+same rows. Colours are those of Okabe & Ito, told apart with any colour vision; shapes differ as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from analysis import pareto
+from analysis.errors import WrongInput
+from analysis.schema import DENSE, measure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Mark", "front_figure", "marks", "save"]
+
+RANDOM = "random-channels"
+GREY = "#8a8a8a"
+INK = "#222222"
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
+SHAPES = "osD^vPX<>hd"  # as many as share no factor with the colours: 77 methods look different
+MANY = 3_000
+"""Points of one method above which an SVG holds them as an image."""
+LOG_FROM = 20
+"""An axis of costs is logarithmic where the largest is this many times the smallest."""
+
+TEXT: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 12.0,
+    "axes.labelsize": 13.0,
+    "legend.fontsize": 12.0,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "prunefront",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one method is drawn, in every panel."""
+
+    colour: str
+    shape: str
+
+
+def marks(methods: Sequence[str]) -> dict[str, Mark]:
+    """Method → mark: by place in the sorted names; the references (dense, random) have their own.
+
+    >>> marks(["slimming", "dense", "filter-l1"])["slimming"]
+    Mark(colour='#E69F00', shape='s')
+    """
+    own = {DENSE: Mark(INK, "*"), RANDOM: Mark(GREY, "o")}
+    ranked = sorted(set(methods) - set(own))
+    drawn = {
+        name: Mark(COLOURS[rank % len(COLOURS)], SHAPES[rank % len(SHAPES)]) for rank, name in enumerate(ranked)
+    }
+    return drawn | {name: mark for name, mark in own.items() if name in methods}
+
+
+def front_figure(table: pa.Table, *, title: str = "") -> Figure:
+    """Validation accuracy against sparsity and against MACs, side by side, each with the front of its own two.
+
+    Only complete rows are drawn. Strong marks are on the front; the line joins what the front attains: at
+    each cost the best accuracy to be had at no more than it.
+
+    Raises WrongInput where no complete row has both measures of either panel.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    costs = ("sparsity", "macs")
+    shown = {cost: pareto.candidates(table, ("val_accuracy", cost)) for cost in costs}
+    if not any(len(rows) for rows in shown.values()):
+        raise WrongInput(
+            f"none of the {len(table)} rows is complete with val_accuracy and sparsity or macs: nothing to draw"
+        )
+    methods = {name for rows in shown.values() for name in rows["method"].to_pylist() if name is not None}
+    drawn = marks(sorted(methods))
+    with matplotlib.rc_context(TEXT):
+        figure = Figure(figsize=(10.0, 5.4), dpi=150, layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, cost in zip((left, right), costs, strict=True):
+            _panel(axes, shown[cost], cost, drawn)
+        left.set_ylabel("validation accuracy (better ↑)")
+        count = max(len(rows) for rows in shown.values())
+        heading = f"{title}: {count} networks" if title else f"{count} networks"
+        figure.suptitle(heading, x=0.012, ha="left", fontsize=14, color=INK)
+        _legend(figure, drawn)
+        figure.draw_without_rendering()  # settles layout while the settings hold
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` to ``path`` (.png or .svg), whole or not at all; text in an SVG stays text."""
+    import matplotlib
+
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}[path.suffix]
+    temporary = path.with_name(f".{path.name}")
+    try:
+        with matplotlib.rc_context(TEXT):
+            figure.savefig(temporary, format=path.suffix.removeprefix("."), metadata=metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> None:
+    objectives = ("val_accuracy", cost)
+    unit, label = _unit(rows, cost)
+    axes.set_xlabel(label)
+    axes.grid(color="#e3e3e3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(rows) == 0:
+        axes.text(0.5, 0.5, f"no network has {cost}", transform=axes.transAxes, ha="center", color=INK)
+        return
+    values = pareto.values(rows, objectives)
+    accuracies, costs = values[:, 0], values[:, 1] / unit
+    is_front = pareto.is_nondominated(values, pareto.directions(objectives))
+    names = rows["method"].to_pylist()
+    for method, mark in drawn.items():
+        for on_front in (False, True):
+            chosen = [i for i, name in enumerate(names) if name == method and is_front[i] == on_front]
+            is_strong = on_front or method == DENSE
+            axes.scatter(
+                costs[chosen],
+                accuracies[chosen],
+                s=260 if method == DENSE else 80 if on_front else 46,
+                marker=mark.shape,
+                color=mark.colour,
+                alpha=1.0 if is_strong else 0.45,
+                edgecolors=INK if is_strong else "white",
+                linewidths=0.9 if is_strong else 0.4,
+                zorder=5 if method == DENSE else 4 if on_front else 2 if method == RANDOM else 3,
+                rasterized=len(chosen) > MANY,
+            )
+    positive = costs[costs > 0]
+    if cost != "sparsity" and len(positive) == len(costs) and costs.max() > LOG_FROM * costs.min():
+        _logarithmic(axes)
+    _staircase(axes, costs[is_front], accuracies[is_front], is_higher_better=measure(cost).better == "higher")
+    for i, name in enumerate(names):
+        if name == DENSE:
+            axes.axhline(accuracies[i], color=INK, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
+
+
+def _staircase(axes: Axes, costs: object, accuracies: object, *, is_higher_better: bool) -> None:
+    """What the front attains, out to the edges of the panel, with the dominated side shaded."""
+    import numpy as np
+
+    x, y = np.asarray(costs), np.asarray(accuracies)
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
+    near, far = axes.get_xlim()
+    bottom, _ = axes.get_ylim()
+    where: Literal["pre", "post"]
+    if is_higher_better:  # at no less than x: the value of the next point to the right
+        x, y, where = np.r_[near, x, x[-1]], np.r_[y[0], y, bottom], "pre"
+    else:  # at no more than x: the value of the last point to the left
+        x, y, where = np.r_[x[0], x, far], np.r_[bottom, y, y[-1]], "post"
+    axes.set_xlim(near, far)
+    axes.set_ylim(bottom=bottom)
+    axes.step(x, y, where=where, color=INK, linewidth=1.6, zorder=2.5)
+    axes.fill_between(x, y, bottom, step=where, color=INK, alpha=0.045, linewidth=0, zorder=0)
+
+
+def _unit(rows: pa.Table, cost: str) -> tuple[float, str]:
+    """What the axis counts in, and its label: MACs in G from 1e9 on, in M below, in k below 1e6."""
+    arrow = "(better →)" if measure(cost).better == "higher" else "(← better)"
+    if cost != "macs":
+        return 1.0, f"{measure(cost).axis} {arrow}"
+    largest = max(rows[cost].to_pylist(), default=0)
+    unit, prefix = next(((u, p) for u, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if largest >= u), (1.0, ""))
+    return unit, f"multiply-accumulates [{prefix} MACs] {arrow}".replace("[ ", "[")
+
+
+def _logarithmic(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(figure: Figure, drawn: dict[str, Mark]) -> None:
+    """One row or more below the panels: methods first, then what they are compared with."""
+    from matplotlib.lines import Line2D
+
+    references = [name for name in (RANDOM, DENSE) if name in drawn]
+    ordered = [name for name in drawn if name not in references] + references
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=drawn[name].shape,
+            markerfacecolor=drawn[name].colour,
+            markeredgecolor=INK,
+            markeredgewidth=0.8,
+            markersize=15 if name == DENSE else 9,
+            label=f"{name} network" if name == DENSE else name,
+        )
+        for name in ordered
+    ]
+    handles.append(Line2D([], [], color=INK, linewidth=1.6, label="front"))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 5),
+        frameon=False,
+        columnspacing=1.6,
+        handletextpad=0.5,
+    )

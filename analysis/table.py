@@ -1,0 +1,235 @@
+"""A study's rows as one table: read from a study folder, compacted into it, narrowed by an expression.
+
+``rows/TRIAL.json`` is the source of truth, one file per finished trial; ``trials.parquet`` holds the same
+rows compacted, so that ten thousand of them are read in milliseconds, and may be stale or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.errors import WrongInput, nearest
+from analysis.expression import where
+from analysis.schema import COLUMNS, Kind, arrow_schema, check_schema_version
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["compact", "read", "where"]
+
+PARQUET = "trials.parquet"
+ROWS = "rows"
+
+_HOLDS: dict[Kind, tuple[type, ...]] = {
+    "string": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+}
+_LARGEST = 2**63 - 1
+
+
+def read(study: Path, *, columns: Collection[str] | None = None) -> pa.Table:
+    """Every row of a study, newest version of each trial, in no particular order.
+
+    ``columns`` limits what is read: names that the study does not have are passed over. Columns of the schema
+    that no row has are there, filled with null; a study without rows gives a table of length zero.
+
+    Taken from ``trials.parquet`` are the trials whose row in ``rows/`` is older than it; all others are read
+    from ``rows/``, so that the answer does not depend on when the study was last compacted.
+
+    Raises WrongInput if there is no such study, if the Parquet file is truncated or of another schema
+    version, or if a row is not a flat JSON object of the columns' types.
+    """
+    _check_exists(study)
+    compacted, since = _read_parquet(study / PARQUET, columns)
+    return _with_newer_rows(study, compacted, since=since, columns=columns)
+
+
+def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
+    """Write all rows into ``trials.parquet``, whole or not at all, and return its path.
+
+    ``knobs`` are the catalogue's knobs and their kinds (as for ``arrow_schema``). A Parquet file that cannot
+    be read is built again from ``rows/``; one that can only has the newer rows added.
+
+    The file is dated to before the rows were listed: a row that is replaced while this runs then counts as
+    newer.
+    """
+    import pyarrow.parquet as pq
+
+    _check_exists(study)
+    try:
+        compacted, since = _read_parquet(study / PARQUET, None)
+    except WrongInput:
+        compacted, since = None, 0
+    path, temporary = study / PARQUET, study / f".{PARQUET}.{os.getpid()}"
+    try:
+        temporary.touch()
+        listed = temporary.stat().st_mtime_ns  # the file system's clock, which dates the rows too
+        table = _with_newer_rows(study, compacted, since=since, columns=None, knobs=knobs)
+        pq.write_table(table, temporary)
+        with temporary.open("rb+") as written:
+            os.utime(written.fileno(), ns=(listed, listed))
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(study, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def _check_exists(study: Path) -> None:
+    if study.is_dir():
+        if (study / ROWS).is_dir() or (study / PARQUET).is_file() or (study / "spec.yaml").is_file():
+            return
+        raise WrongInput(f"{study} is not a study: it has no {ROWS}/, no {PARQUET} and no spec.yaml")
+    if study.exists():
+        raise WrongInput(f"{study} is a file: accepted is a study's folder, which holds {ROWS}/ or {PARQUET}")
+    siblings = (
+        sorted(
+            path.name for path in study.parent.iterdir() if (path / ROWS).is_dir() or (path / PARQUET).is_file()
+        )
+        if study.parent.is_dir()
+        else []
+    )
+    cure = nearest(study.name, siblings) if siblings else f"accepted is a folder that holds {ROWS}/ or {PARQUET}"
+    raise WrongInput(f"there is no study at {study}: {cure}")
+
+
+def _read_parquet(path: Path, columns: Collection[str] | None) -> tuple[pa.Table | None, int]:
+    """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        since = path.stat().st_mtime_ns  # before the file is opened: a compaction in between costs time, not rows
+        with pq.ParquetFile(path) as file:
+            check_schema_version(file.schema_arrow.metadata, where=str(path))
+            names = file.schema_arrow.names
+            if "trial" not in names:
+                raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
+            wanted = names if columns is None else [name for name in names if name in columns or name == "trial"]
+            return file.read(columns=wanted), since
+    except FileNotFoundError:
+        return None, 0
+    except (pa.ArrowException, OSError) as error:
+        raise WrongInput(
+            f"{path} cannot be read as Parquet, it is truncated or damaged: delete it, the rows in {ROWS}/ "
+            f"are used instead ({' '.join(str(error).split())[:120]})"
+        ) from error
+
+
+def _with_newer_rows(
+    study: Path,
+    compacted: pa.Table | None,
+    *,
+    since: int,
+    columns: Collection[str] | None,
+    knobs: Mapping[str, Kind] | None = None,
+) -> pa.Table:
+    """``compacted`` with the rows that are newer than ``since`` or that it lacks; columns as declared."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = _newer_rows(study / ROWS, compacted, since=since)
+    declared = {column.name: column.kind for column in COLUMNS} | dict(knobs or {})
+    old = {} if compacted is None else {field.name: _kind(field.type) for field in compacted.schema}
+    further = {name: kind for name, kind in old.items() if name not in declared}
+    for path, row in rows.items():
+        _check_row(row, path, declared, further)
+    schema = arrow_schema({**(knobs or {}), **further})
+    if columns is not None:
+        kept = [field for field in schema if field.name in columns]
+        schema = pa.schema(kept, metadata=schema.metadata)
+
+    parts = []
+    if compacted is not None:
+        if rows:
+            replaced = pa.array([path.stem for path in rows])
+            compacted = compacted.filter(pc.invert(pc.is_in(compacted["trial"], value_set=replaced)))
+        parts.append(_in_schema(compacted, schema))
+    if rows or not parts:
+        values = {field.name: [row.get(field.name) for row in rows.values()] for field in schema}
+        parts.append(pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema))
+    return pa.concat_tables(parts)
+
+
+def _newer_rows(folder: Path, compacted: pa.Table | None, *, since: int) -> dict[Path, dict[str, Any]]:
+    """Path → row of every row file that ``compacted`` lacks or that is not older than ``since``, by name."""
+    try:
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return {}
+    known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
+    return {
+        folder / entry.name: _read_row(folder / entry.name)
+        for entry in sorted(files, key=lambda entry: entry.name)
+        if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since
+    }
+
+
+def _read_row(path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise WrongInput(f"{path} is not JSON ({error}): delete it and the trial is run again") from error
+    if not isinstance(row, dict):
+        raise WrongInput(f"{path} must hold one JSON object, got {type(row).__name__}")
+    return row | {"trial": path.stem}
+
+
+def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:
+    """Check the values against the declared kinds; add to ``further`` the kind of each further column.
+
+    Arrow cannot be left to do it: it stores 1.5 in an integer column as 1, without a word.
+    """
+    for name, value in row.items():
+        if value is None:
+            continue
+        kind = declared.get(name) or _joined(further.get(name), value)
+        if kind == "int" and isinstance(value, float) and value.is_integer():
+            row[name] = value = int(value)
+        fits = isinstance(value, _HOLDS.get(kind, ())) and (kind == "bool" or not isinstance(value, bool))
+        if not fits or (isinstance(value, int) and abs(value) > _LARGEST):
+            raise WrongInput(f"{path}: column {name} holds {kind} values, got {value!r:.60}")
+        if name not in declared:
+            further[name] = kind
+
+
+def _joined(kind: Kind | None, value: object) -> Kind:
+    """The kind that a further column needs to hold ``value`` too: an integer column becomes a float column."""
+    kinds: dict[type, Kind] = {bool: "bool", int: "int", float: "float"}
+    own = kinds.get(type(value), "string")
+    return "float" if {kind, own} == {"int", "float"} else kind or own
+
+
+def _kind(arrow_type: pa.DataType) -> Kind:
+    import pyarrow.types as types
+
+    if types.is_boolean(arrow_type):
+        return "bool"
+    if types.is_integer(arrow_type):
+        return "int"
+    return "float" if types.is_floating(arrow_type) else "string"
+
+
+def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """``table`` with exactly the columns of ``schema``; those that it lacks are null."""
+    import pyarrow as pa
+
+    columns: Iterable[Any] = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(list(columns), schema=schema)

@@ -1,0 +1,53 @@
+"""One trial from a file, without a search: ``prunefront trial RECIPE.yaml --study DIR``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from analysis.errors import WrongInput
+from trial.experiment import Experiment
+from trial.recipe import Recipe
+from trial.rows import Row
+from trial.workbench import Workbench
+from trial.yaml_file import read
+
+__all__ = ["run_file"]
+
+
+def run_file(path: Path, study: Path) -> Row:
+    """Run the recipe in a YAML file and return its row, which then lies in the study's folder.
+
+    The file holds ``method`` and its knobs, flat, as a row's columns do; beside them whatever the study's
+    ``spec.yaml`` does not say: network, data, training settings, seed. Raises WrongInput where the file is
+    wrong, or says something else than the spec.
+    """
+    given = read(path)
+    shared = {name: given.pop(name) for name in tuple(given) if name in Experiment.model_fields}
+    spec = study / "spec.yaml"
+    if spec.exists():
+        frozen = {name: value for name, value in read(spec).items() if name in Experiment.model_fields}
+        experiment = Experiment.parse(frozen, where=spec)
+        said = Experiment.parse(frozen | shared, where=path)
+        other = [name for name in shared if getattr(said, name) != getattr(experiment, name)]
+        if other:
+            raise WrongInput(
+                f"{other[0]} in {path} is not that of {spec}: leave it out, or name a study of its own with --study"
+            )
+    else:
+        missing = [name for name in ("network", "data") if name not in shared]
+        if missing:
+            raise WrongInput(
+                f"{missing[0]} is missing ({path}: {missing[0]}): {study} has no spec.yaml that would say it"
+            )
+        experiment = Experiment.parse(shared, where=path)
+    recipe = Recipe.parse(given, experiment, where=str(path))
+    try:
+        study.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongInput(f"cannot write to {study}: {error.strerror}") from None
+    workbench = Workbench(
+        experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
+    )
+    return workbench.run(recipe)
