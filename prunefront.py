@@ -138,9 +138,16 @@ def methods(
     json: Json = False,
 ) -> None:
     """List the methods with their knobs, ranges, formulas and sources."""
-    from methods.core.description import print_methods
+    from methods import catalogue, method
+    from methods.core.description import card, describe
 
-    print_methods(name, as_json=json)
+    chosen = [method(name, where="prunefront methods")] if name else list(catalogue().values())
+    if json:
+        from json import dumps
+
+        typer.echo(dumps([describe(each) for each in chosen], ensure_ascii=False))
+    else:
+        typer.echo("\n\n".join(card(each) for each in chosen))
 
 
 def main() -> NoReturn:

@@ -51,7 +51,9 @@ class Experiment(BaseModel):
 
 def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path) -> str:
     """The first mistake of a validation in one line: what, where in the file, what is accepted."""
-    first = error.errors(include_url=False)[0]
+    mistakes = error.errors(include_url=False)
+    # A misspelt key also leaves the key it meant missing: the misspelling is the mistake.
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
     name = str(first["loc"][-1]) if first["loc"] else "the file"
     place = f"{where}: {'.'.join(str(part) for part in first['loc'])}"
     if first["type"] == "extra_forbidden":

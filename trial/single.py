@@ -50,4 +50,5 @@ def run_file(path: Path, study: Path) -> Row:
     workbench = Workbench(
         experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
     )
+    workbench.dense()
     return workbench.run(recipe)

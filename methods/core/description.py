@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from methods.core.knobs import Options, knobs
 from methods.core.method import Method
 
-__all__ = ["describe"]
+__all__ = ["card", "describe"]
 
 
 def describe(method: type[Method]) -> dict[str, Any]:
@@ -35,7 +36,35 @@ def _knobs(owner: type[Any]) -> list[dict[str, Any]]:
             entry["default"] = knob.default
         if isinstance(knob.range, Options):
             entry["options"] = {
-                name: _knobs(option) for name, option in zip(knob.range.names, knob.range.types, strict=True)
+                name: {"summary": inspect.getdoc(option), "knobs": _knobs(option)}
+                for name, option in zip(knob.range.names, knob.range.types, strict=True)
             }
         described.append(entry)
     return described
+
+
+def card(method: type[Method]) -> str:
+    """The same as ``describe`` for a reader: name and summary, formula with its source, needs, knobs."""
+    about = describe(method)
+    needs = ", ".join(about["needs"]) or "nothing but the weights"
+    return "\n".join(
+        [
+            f"{about['name']}: {about['summary']}",
+            f"  {about['formula']}    [{about['source']}]",
+            f"  cuts {about['unit']}s; needs {needs}",
+            *_lines(about["knobs"], indent="  "),
+        ]
+    )
+
+
+def _lines(described: list[dict[str, Any]], *, indent: str) -> list[str]:
+    lines = []
+    for entry in described:
+        default = f"   default {entry['default']}" if "default" in entry else ""
+        options = entry.get("options", {})
+        accepted = "one of:" if options else entry["range"]
+        lines.append(f"{indent}{entry['name']:<10} {accepted}{default}")
+        for option, further in options.items():
+            summary = further["summary"].splitlines()[0]
+            lines += [f"{indent}  {option}: {summary}", *_lines(further["knobs"], indent=f"{indent}    ")]
+    return lines

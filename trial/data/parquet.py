@@ -44,9 +44,7 @@ class Parquet:
     def files(data: Data, part: Part) -> Sequence[Path]:
         """The part's files in the folder, in the order of their names."""
         if data.folder is None:
-            raise WrongInput(
-                "data.folder: parquet needs the folder that holds train.parquet and test.parquet"
-            )
+            raise WrongInput("data.folder: parquet needs the folder that holds train.parquet and test.parquet")
         if not data.folder.is_dir():
             raise WrongInput(f"data.folder: {data.folder} is not a folder")
         if not (files := parquet_files(data.folder, part)):
@@ -100,9 +98,7 @@ def _decode_file(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
             with ThreadPoolExecutor() as pool:
                 for row, pixels in enumerate(pool.map(_pixels, _encoded(parquet, image, file=file))):
                     if isinstance(pixels, str):
-                        raise WrongInput(
-                            f"{file} row {row}: {pixels}; an RGB image of {SIDE}×{SIDE} is accepted"
-                        )
+                        raise WrongInput(f"{file} row {row}: {pixels}; an RGB image of {SIDE}×{SIDE} is accepted")
                     images[row] = pixels
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -139,9 +135,7 @@ def _encoded(parquet: pq.ParquetFile, image: str, *, file: Path) -> Iterator[byt
     for batch in parquet.iter_batches(batch_size=4096, columns=[image]):
         column = batch.column(0)
         if not hasattr(column, "field") or column.type.get_field_index("bytes") < 0:
-            raise WrongInput(
-                f"{file}: column {image} must be a struct with a field bytes, it is {column.type}"
-            )
+            raise WrongInput(f"{file}: column {image} must be a struct with a field bytes, it is {column.type}")
         yield from column.field("bytes").to_pylist()
 
 

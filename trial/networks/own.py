@@ -47,9 +47,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
     try:
         stored = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise WrongInput(
-            f"network.weights: {file} is not a readable safetensors file: {_said(error)}"
-        ) from error
+        raise WrongInput(f"network.weights: {file} is not a readable safetensors file: {_said(error)}") from error
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in stored:
