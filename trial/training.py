@@ -143,9 +143,7 @@ def train(
     return epochs
 
 
-def evaluate(
-    network: nn.Module, images: ImageSet, splits: Splits, *, batch: int = 500
-) -> tuple[float, float]:
+def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int = 500) -> tuple[float, float]:
     """Mean cross entropy in nats and accuracy in [0, 1], in eval mode; each module's own mode is restored.
 
     Args:

@@ -18,9 +18,7 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[
-        str, Field(description="The data set: digits, cifar10, or parquet for a folder of one's own.")
-    ]
+    name: Annotated[str, Field(description="The data set: digits, cifar10, or parquet for a folder of one's own.")]
     folder: Annotated[Path | None, Field(description="Where the data set's files lie.")] = None
     validation: Annotated[
         int | float,
@@ -38,9 +36,7 @@ class Data(BaseModel):
     download: Annotated[bool, Field(description="Fetch the files where they are missing.")] = False
     augment: Annotated[
         tuple[Augmentation, ...] | None,
-        Field(
-            description="Changes of training images; left out, those that suit the data set, written in full."
-        ),
+        Field(description="Changes of training images; left out, those that suit the data set, written in full."),
     ] = None
 
     @model_validator(mode="before")

@@ -45,7 +45,7 @@ class Splits:
     """Likewise; 1 for a channel that is constant, so that it can be divided by."""
     augment: tuple[Augmentation, ...]
     fingerprint: str
-    """32 hex digits: images, labels, class names, split and augmentation. The same on every machine that decodes alike."""
+    """32 hex digits: images, labels, class names, split, augmentation. The same where images decode alike."""
 
 
 def load(data: Data, *, device: torch.device | str = "cpu") -> Splits:
@@ -65,9 +65,7 @@ def load(data: Data, *, device: torch.device | str = "cpu") -> Splits:
         used = np.flatnonzero(held_out(labels, count=data.images, purpose="images"))
     count = count_of(data.validation, images=len(used), classes=len(decoded.classes))
     is_validation = held_out(labels[used], count=count, purpose="validation")
-    train, validation = (
-        _image_set(decoded, used[chosen], device) for chosen in (~is_validation, is_validation)
-    )
+    train, validation = (_image_set(decoded, used[chosen], device) for chosen in (~is_validation, is_validation))
     mean, std = _moments(train.images)
     augment = data.augment or ()
     return Splits(
@@ -100,9 +98,7 @@ def _image_set(decoded: Decoded, chosen: npt.NDArray[np.int64], device: torch.de
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and population standard deviation per channel, from counts of the 256 values: exact on any device."""
-    counts = torch.stack(
-        [torch.bincount(images[:, c].flatten(), minlength=256) for c in range(images.shape[1])]
-    )
+    counts = torch.stack([torch.bincount(images[:, c].flatten(), minlength=256) for c in range(images.shape[1])])
     values = torch.arange(256, device=images.device)
     n = counts.sum(1).double()
     mean = (counts * values).sum(1).double() / n

@@ -38,9 +38,7 @@ class Network(BaseModel):
     ] = None
     weights: Annotated[
         Path | None,
-        Field(
-            description="A .safetensors file with the trained weights of `code`; dense training is skipped."
-        ),
+        Field(description="A .safetensors file with the trained weights of `code`; dense training is skipped."),
     ] = None
 
     @model_validator(mode="before")
