@@ -21,6 +21,9 @@ class Numerics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     precision: Literal["float32"] = Field("float32", description="the type that training computes in")
+    layout: Literal["channels-last", "contiguous"] = Field(
+        "channels-last", description="how images lie in memory; channels-last is what CPUs and GPUs convolve fastest"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of one trial")
     dense_threads: int = Field(1, ge=1, description="CPU threads of dense training, which everyone waits for")
 

@@ -50,7 +50,7 @@ def measure(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[s
 
 
 def macs(network: nn.Module) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one 3×32×32 image; biases and norms not counted."""
+    """Multiply-accumulates of convolutions and matrix products for one 3×32×32 image, without biases and norms."""
     example = torch.zeros(1, 3, 32, 32, device=next(network.parameters()).device)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

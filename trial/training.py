@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -86,7 +87,7 @@ def train(
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
-        TrainingDiverged: A loss was NaN or infinite; checked once an epoch.
+        TrainingDiverged: The loss of a step, or on the validation images, was NaN or infinite; checked once an epoch.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.SGD(
@@ -126,6 +127,10 @@ def train(
         _check_finite(losses, epoch=epoch + 1)
         sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
         val_loss, val_accuracy = evaluate(network, splits.validation, splits)
+        if not math.isfinite(val_loss):
+            raise TrainingDiverged(
+                f"the validation loss was {val_loss} after epoch {epoch + 1}: a lower rate may help"
+            )
         epochs.append(
             Epoch(
                 epoch=epoch + 1,

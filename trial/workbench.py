@@ -180,6 +180,7 @@ class Workbench:
                 "seed": self.experiment.seed,
                 "torch": ".".join(torch.__version__.split(".")[:2]),
                 "precision": self.experiment.numerics.precision,
+                "layout": self.experiment.numerics.layout,
                 "device": self.device.type,
                 "threads": threads,
             }
@@ -198,7 +199,10 @@ class Workbench:
         network = build(self.experiment.network, classes=len(self.classes), seed=self.experiment.seed)
         if product is not None:
             fit_shapes(network, dict(product.tensors))
-        return network.to(self.device).eval()
+        last = self.experiment.numerics.layout == "channels-last"
+        layout = torch.channels_last if last else torch.contiguous_format
+        network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+        return network.eval()
 
     def _identity(self, trial: str) -> dict[str, Any]:
         network = self.experiment.network

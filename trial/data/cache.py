@@ -49,10 +49,10 @@ def decoded_once(
 
 
 def content_digest(decoded: Decoded, /) -> str:
-    """Hash images and labels (sha256, 64 hex digits); byte order and layout are fixed, so it is the same everywhere."""
+    """Hash images and labels (sha256, 64 hex digits); layout and byte order are fixed: the same everywhere."""
     digest = hashlib.sha256(repr(decoded.images.shape).encode())
-    digest.update(np.ascontiguousarray(decoded.images))
-    digest.update(np.ascontiguousarray(decoded.labels.astype("<i8")))
+    digest.update(np.ascontiguousarray(decoded.images).data)
+    digest.update(np.ascontiguousarray(decoded.labels.astype("<i8")).data)
     return digest.hexdigest()
 
 

@@ -25,8 +25,8 @@ BATCHES = "cifar-10-batches-py"
 class Cifar10:
     """50,000 training and 10,000 test images of ten classes [Krizhevsky 2009].
 
-    The folder holds Parquet files, or the folder ``cifar-10-batches-py`` as torchvision unpacks it; without a folder
-    it is torchvision's files in prunefront's cache folder.
+    The folder holds Parquet files, or ``cifar-10-batches-py`` as torchvision unpacks it; without a folder it is
+    torchvision's files in prunefront's cache folder.
     """
 
     augment: ClassVar[tuple[Augmentation, ...]] = ("flip", "shift")
@@ -53,7 +53,7 @@ class Cifar10:
 
     @staticmethod
     def decode(files: Sequence[Path], part: Part) -> Decoded:
-        """Decode Parquet ourselves, leave torchvision's files to torchvision, which checks their MD5 sums first."""
+        """Decode Parquet here, leave torchvision's files to torchvision, which checks their MD5 sums first."""
         if files[0].suffix == ".parquet":
             return decode_parquet(files)
         return _torchvision(files[0].parent.parent, part, download=False)

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,42 +69,43 @@ def decode_parquet(files: Sequence[Path]) -> Decoded:
     """Decode the files' images and labels in row order.
 
     Raises:
-        WrongInput: A file is not Parquet, lacks a column, or a row's image or label cannot be used; rows count from 0.
+        WrongInput: A file is not Parquet, lacks a column, or has an image or label that cannot be used; rows
+            count from 0 in each file.
     """
     parts = [_decode_file(file) for file in files]
-    images, labels = (np.concatenate(arrays) for arrays in zip(*((i, l) for i, l, _ in parts), strict=True))
-    names = parts[0][2]
-    for file, (_, _, other) in zip(files, parts, strict=True):
-        if other != names:
+    names = parts[0].classes
+    for file, part in zip(files, parts, strict=True):
+        if part.classes != names:
             raise WrongInput(f"{file} has other class names than {files[0]}")
+    labels = np.concatenate([part.labels for part in parts])
     if not len(labels):
         raise WrongInput(f"{files[0]} has no rows")
     classes = names or tuple(str(label) for label in range(int(labels.max()) + 1))
-    return Decoded(images, labels, classes)
+    return Decoded(np.concatenate([part.images for part in parts]), labels, classes)
 
 
-def _decode_file(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]:
+def _decode_file(file: Path) -> Decoded:
+    """Decode one file; its classes are empty where the metadata names none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as parquet:
-            image, label = (
-                _column(parquet, IMAGE_COLUMNS, file=file),
-                _column(parquet, LABEL_COLUMNS, file=file),
-            )
+            image = _column(parquet, IMAGE_COLUMNS, file=file)
+            label = _column(parquet, LABEL_COLUMNS, file=file)
             names = _class_names(parquet, label)
             labels = _labels(parquet.read([label])[label], names=names, file=file)
             images = np.empty((len(labels), 3, SIDE, SIDE), np.uint8)
             with ThreadPoolExecutor() as pool:
-                for row, pixels in enumerate(pool.map(_pixels, _encoded(parquet, image, file=file))):
+                decoded = pool.map(_all_pixels, _encoded(parquet, image, file=file))
+                for row, pixels in enumerate(chain.from_iterable(decoded)):
                     if isinstance(pixels, str):
                         raise WrongInput(f"{file} row {row}: {pixels}; an RGB image of {SIDE}×{SIDE} is accepted")
                     images[row] = pixels
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise WrongInput(f"{file} is not a whole Parquet file: {reason}") from error
-    return images, labels, names
+    return Decoded(images, labels, names)
 
 
 def _column(parquet: pq.ParquetFile, accepted: Sequence[str], *, file: Path) -> str:
@@ -131,12 +133,16 @@ def _labels(column: Any, *, names: tuple[str, ...], file: Path) -> npt.NDArray[n
     return column.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-def _encoded(parquet: pq.ParquetFile, image: str, *, file: Path) -> Iterator[bytes | None]:
-    for batch in parquet.iter_batches(batch_size=4096, columns=[image]):
+def _encoded(parquet: pq.ParquetFile, image: str, *, file: Path) -> Iterator[list[bytes | None]]:
+    for batch in parquet.iter_batches(batch_size=1024, columns=[image]):
         column = batch.column(0)
         if not hasattr(column, "field") or column.type.get_field_index("bytes") < 0:
             raise WrongInput(f"{file}: column {image} must be a struct with a field bytes, it is {column.type}")
-        yield from column.field("bytes").to_pylist()
+        yield column.field("bytes").to_pylist()
+
+
+def _all_pixels(encoded: list[bytes | None]) -> list[npt.NDArray[np.uint8] | str]:
+    return [_pixels(image) for image in encoded]
 
 
 def _pixels(encoded: bytes | None) -> npt.NDArray[np.uint8] | str:

@@ -41,12 +41,8 @@ class Data(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
-
-    @model_validator(mode="before")
-    @classmethod
-    def _augment_in_full(cls, given: Any) -> Any:
+    def _in_full(cls, given: Any) -> Any:
+        given = {"name": given} if isinstance(given, str) else given
         # A frozen spec must not change its meaning when a data set's own augmentation does.
         if isinstance(given, dict) and given.get("augment") is None and isinstance(given.get("name"), str):
             return {**given, "augment": SOURCES[given["name"]].augment}

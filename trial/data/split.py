@@ -40,7 +40,7 @@ def held_out(labels: npt.NDArray[np.int64], /, *, count: int, purpose: str) -> n
         Shape (N,), true where chosen.
     """
     assert 0 <= count <= len(labels)
-    # The raw stream of a bit generator is the one that NumPy promises to keep (NEP 19); those of its methods may change.
+    # NumPy promises to keep a bit generator's raw stream (NEP 19); what its other methods draw may change.
     seed = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     shuffled = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

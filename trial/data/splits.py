@@ -45,7 +45,7 @@ class Splits:
     """Likewise; 1 for a channel that is constant, so that it can be divided by."""
     augment: tuple[Augmentation, ...]
     fingerprint: str
-    """32 hex digits: images, labels, class names, split and augmentation. The same on every machine that decodes alike."""
+    """32 hex digits: images, labels, class names, split, augmentation. The same where images decode alike."""
 
 
 def load(data: Data, *, device: torch.device | str = "cpu") -> Splits:

@@ -33,9 +33,9 @@ def scaled(channels: int, width: float) -> int:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw first weights: N(0, 2/(kh·kw·out)) for convolutions [He 2015, eq. 14], biases 0; norms start at 1 and 0.
+    """Draw first weights: N(0, 2/(kh·kw·out)) for convolutions [He 2015, eq. 14], biases 0.
 
-    Linear layers keep torch's own, U(−1/√in, 1/√in).
+    Batch norm starts at scale 1 and shift 0. Linear layers keep torch's own, U(−1/√in, 1/√in).
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

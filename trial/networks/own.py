@@ -64,7 +64,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
 
 
 def source_file_hash(code: str) -> str:
-    """Hash the file that defines ``code``'s module (sha256, 64 hex digits); what that file imports is not looked at."""
+    """Hash the file of ``code``'s module (sha256, 64 hex digits); what that file imports is not looked at."""
     module = code.partition(":")[0]
     _offer_current_folder()
     try:

@@ -21,7 +21,7 @@ VGG16: Plan = (
 
 
 class Vgg(nn.Module):
-    """Convolutions without biases, each followed by batch norm and ReLU; five pools leave 1×1; one linear layer."""
+    """Convolutions without biases, each with batch norm and ReLU; five pools leave 1×1; one linear layer."""
 
     def __init__(self, plan: Plan, *, classes: int, width: float) -> None:
         super().__init__()

@@ -1,0 +1,130 @@
+"""Each network against its closed form: parameters, multiply-accumulates, first weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from trial.measures import macs
+from trial.networks import Network, build, names
+from trial.networks.catalogue import scaled
+
+WIDTHS = [0.1, 0.125, 0.25, 0.5, 1.0, 1.3]
+
+
+def built(name, *, width=1.0, classes=10, seed=0):
+    return build(Network(name=name, width=width), classes=classes, seed=seed)
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def seed_cnn_closed_form(width, classes):
+    """(parameters, MACs): convolutions at sides 32, 16, 8, 4; then 16·d → 512 → classes."""
+    channels = [3] + [max(1, round(width * c)) for c in (32, 32, 64, 64)]
+    total = work = 0
+    for i, o, side in zip(channels, channels[1:], (32, 16, 8, 4), strict=False):
+        total += o * i * 9 + o
+        work += o * i * 9 * side * side
+    flat = channels[-1] * 16
+    return total + flat * 512 + 512 + 512 * classes + classes, work + flat * 512 + 512 * classes
+
+
+def vgg_closed_form(width, classes):
+    """(parameters, MACs): 13 convolutions without biases, scale and shift of each channel, one linear layer."""
+    total = work = 0
+    before, side = 3, 32
+    for repeats, c in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        out = max(1, round(width * c))
+        for _ in range(repeats):
+            total += out * before * 9 + 2 * out
+            work += out * before * 9 * side * side
+            before = out
+        side //= 2
+    return total + before * classes + classes, work + before * classes
+
+
+CLOSED_FORMS = {"seed-cnn": seed_cnn_closed_form, "vgg16-bn": vgg_closed_form}
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "expected"),
+    [("seed-cnn", 5, 592_933), ("seed-cnn", 10, 595_498), ("vgg16-bn", 10, 14_724_042)],
+)
+def test_published_parameter_counts(name, classes, expected):
+    assert parameters(built(name, classes=classes)) == expected
+
+
+def test_published_macs_of_vgg():
+    assert macs(built("vgg16-bn")) == 313_201_664
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("name", sorted(CLOSED_FORMS))
+def test_counts_equal_the_closed_form_at_any_width(name, classes, width):
+    network = built(name, width=width, classes=classes)
+    assert (parameters(network), macs(network)) == CLOSED_FORMS[name](width, classes)
+
+
+def test_every_network_has_a_closed_form():
+    assert names() == sorted(CLOSED_FORMS)
+
+
+@pytest.mark.parametrize("name", names())
+def test_logits_have_one_column_a_class_whatever_the_batch(name):
+    network = built(name, width=0.25, classes=7).eval()
+    assert network(torch.zeros(3, 3, 32, 32)).shape == (3, 7)
+
+
+@pytest.mark.parametrize("name", names())
+def test_same_seed_same_weights_and_other_seed_others(name):
+    first, again, other = (built(name, width=0.25, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["features.0.weight"], other["features.0.weight"])
+
+
+@pytest.mark.parametrize("name", names())
+def test_building_leaves_the_global_random_state_alone(name):
+    torch.manual_seed(7)
+    expected = torch.rand(4)
+    torch.manual_seed(7)
+    built(name, width=0.25)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_first_convolution_weights_have_he_variance():
+    network = built("vgg16-bn", width=0.25)
+    assert network.features[24].weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)
+
+
+def test_a_width_that_rounds_to_nothing_keeps_one_channel():
+    assert scaled(32, 0.001) == 1
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="'vgg16_bn' is not a network: did you mean vgg16-bn"):
+        Network(name="vgg16_bn")
+
+
+def test_a_plain_string_is_a_name():
+    assert Network.model_validate("seed-cnn") == Network(name="seed-cnn")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "either a name or code"),
+        ({"name": "seed-cnn", "code": "a:b"}, "either a name or code"),
+        ({"name": "seed-cnn", "weights": "w.safetensors"}, "weights belong to a user's own network"),
+        ({"code": "a.b"}, "package.module:function"),
+        ({"code": "a:b", "width": 0.5}, "width scales prunefront's own networks"),
+        ({"name": "seed-cnn", "width": 0}, "greater than 0"),
+        ({"name": "seed-cnn", "widht": 1}, "widht"),
+    ],
+)
+def test_settings_that_contradict_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Network.model_validate(given)
