@@ -12,6 +12,7 @@ import tokenize
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from analysis import arrow
 from analysis.errors import WrongInput, nearest
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ def where(table: pa.Table, expression: str) -> pa.Table:
     return table.filter(mask)
 
 
+def _shown(expression: str) -> str:
+    line = " ".join(expression.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
+
+
 def _wrong(expression: str, what: str) -> WrongInput:
-    shown = expression if len(expression) <= 80 else f"{expression[:77]}..."
-    return WrongInput(f'--where "{" ".join(shown.split())}" {what}; {ACCEPTED}')
+    return WrongInput(f'--where "{_shown(expression)}" {what}; {ACCEPTED}')
 
 
 def _without_keyword(expression: str) -> str:
@@ -104,7 +109,7 @@ class _Evaluation:
             case ast.Name():
                 values, kind = self._column(node)
                 if kind == "truth":
-                    return pc.fill_null(values, False)
+                    return pc.fill_null(values, arrow.scalar(False))
                 raise self._wrong(node, f"is a column of {kind}s, to be compared with something")
         raise self._wrong(node, "is not a comparison")
 
@@ -127,28 +132,26 @@ class _Evaluation:
             raise self._wrong(right, f"is a {kind_b}, where {ast.unparse(left)} is a {kind_a}")
         if kind_a == "truth" and not isinstance(op, ast.Eq | ast.NotEq):
             raise self._wrong(left, "is true or false, which has no order: write == or !=")
-        return pc.fill_null(pc.call_function(_COMPARE[type(op)], [a, b]), isinstance(op, ast.NotEq))
+        return pc.fill_null(pc.call_function(_COMPARE[type(op)], [a, b]), arrow.scalar(isinstance(op, ast.NotEq)))
 
     def _operand(self, node: ast.expr) -> tuple[Any, str]:
         """A column's or a constant's values and their kind: number, text or truth."""
-        import pyarrow as pa
-
         match node:
             case ast.Name():
                 return self._column(node)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as size)) if (
                 size is not True
             ):
-                return pa.scalar(-float(size)), "number"
+                return arrow.scalar(-float(size)), "number"
             case ast.Constant(value=bool() as truth):
-                return pa.scalar(truth), "truth"
+                return arrow.scalar(truth), "truth"
             case ast.Constant(value=int() as number):
                 # Columns hold 64 bits; a larger number still compares, as a float.
-                return pa.scalar(number if number < 2**63 else float(min(number, 10**308))), "number"
+                return arrow.scalar(number if number < 2**63 else float(min(number, 10**308))), "number"
             case ast.Constant(value=float() as number):
-                return pa.scalar(number), "number"
+                return arrow.scalar(number), "number"
             case ast.Constant(value=str() as text):
-                return pa.scalar(text), "text"
+                return arrow.scalar(text), "text"
             case ast.Constant(value=None):
                 raise self._wrong(node, "is compared with `is None` or `is not None`")
         raise self._wrong(node, "is neither a column, nor a number, nor a quoted text")
@@ -159,7 +162,7 @@ class _Evaluation:
         name = "lambda" if node.id == "lambda_" else node.id
         if name not in self.table.column_names:
             raise WrongInput(
-                f'--where "{self.expression[:80]}": {name} is not a column (a text needs quotes: {name!r}); '
+                f'--where "{_shown(self.expression)}": {name} is not a column (a text needs quotes: {name!r}); '
                 f"{nearest(name, self.table.column_names)}"
             )
         values = self.table[name]

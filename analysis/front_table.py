@@ -50,7 +50,7 @@ def human(name: str, value: object) -> str:
         return f"{number}B" if number[-1].isalpha() else f"{number} B"
     if unit == "ms":
         return f"{value:.3g} ms" if value < 1000 else f"{value:.0f} ms"
-    return f"{value:g}" if unit is None else f"{value:.4f}"
+    return f"{value:.4g}" if unit is None else f"{value:.4f}"
 
 
 def _stepped(value: float) -> str:

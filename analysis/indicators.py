@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analysis import arrow
 from analysis.errors import WrongInput
 from analysis.pareto import check_objectives
 from analysis.schema import DENSE, measure
@@ -46,7 +47,8 @@ def scales(table: pa.Table, objectives: Sequence[str]) -> list[Scale]:
     import pyarrow.compute as pc
 
     check_objectives(objectives)
-    dense = table.filter(pc.and_(pc.equal(table["method"], DENSE), pc.equal(table["state"], "complete")))
+    is_dense = pc.equal(table["method"], arrow.scalar(DENSE))
+    dense = table.filter(pc.and_(is_dense, pc.equal(table["state"], arrow.scalar("complete"))))
     if len(dense) == 0:
         raise WrongInput("the study has no complete row of the dense network, which the scale starts from")
     return [_scale(name, dense) for name in objectives]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from analysis import arrow
 from analysis.errors import WrongInput
 from analysis.schema import measure
 
@@ -52,10 +53,11 @@ def front(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     Rows that are not complete, or lack an objective, take no part (see ``candidates``). Equal rows are all
     kept; rows equal in the first objective are ordered by the next one, in the end by trial.
     """
-    import pyarrow as pa
+    import numpy as np
 
     known = candidates(table, objectives)
-    kept = known.filter(pa.array(is_nondominated(values(known, objectives), directions(objectives))))
+    kept_at = np.flatnonzero(is_nondominated(values(known, objectives), directions(objectives)))
+    kept = known.take(arrow.indices(kept_at))
     order: list[tuple[str, str]] = [
         (name, "descending" if better == "higher" else "ascending")
         for name, better in zip(objectives, directions(objectives), strict=True)
@@ -68,7 +70,7 @@ def candidates(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     import pyarrow.compute as pc
 
     check_objectives(objectives)
-    mask = pc.equal(table["state"], "complete")
+    mask = pc.equal(table["state"], arrow.scalar("complete"))
     for name in objectives:
         mask = pc.and_(mask, pc.is_finite(table[name]))  # null for null, which filter drops as it drops False
     return table.filter(mask)
@@ -87,9 +89,8 @@ def directions(objectives: Sequence[str]) -> list[Direction]:
 def values(table: pa.Table, objectives: Sequence[str]) -> NDArray[np.float64]:
     """The objectives of each row as an array of shape (rows, objectives); null becomes NaN."""
     import numpy as np
-    import pyarrow as pa
 
-    columns = [table[name].cast(pa.float64()).to_numpy() for name in objectives]
+    columns = [arrow.numbers(table[name]) for name in objectives]
     return np.column_stack(columns) if columns else np.empty((len(table), 0))
 
 

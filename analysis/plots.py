@@ -26,7 +26,7 @@ RANDOM = "random-channels"
 GREY = "#8a8a8a"
 INK = "#222222"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
-SHAPES = "osD^vPX<>hd"  # as many as share no factor with the colours: 77 methods look different
+SHAPES = "sD^vPX<>hd"  # as many as share no factor with the colours: 70 methods look different
 MANY = 3_000
 """Points of one method above which an SVG holds them as an image."""
 LOG_FROM = 20
@@ -55,7 +55,7 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     """Method → mark: by place in the sorted names; the references (dense, random) have their own.
 
     >>> marks(["slimming", "dense", "filter-l1"])["slimming"]
-    Mark(colour='#E69F00', shape='s')
+    Mark(colour='#E69F00', shape='D')
     """
     own = {DENSE: Mark(INK, "*"), RANDOM: Mark(GREY, "o")}
     ranked = sorted(set(methods) - set(own))
@@ -91,8 +91,8 @@ def front_figure(table: pa.Table, *, title: str = "") -> Figure:
             _panel(axes, shown[cost], cost, drawn)
         left.set_ylabel("validation accuracy (better ↑)")
         count = max(len(rows) for rows in shown.values())
-        heading = f"{title}: {count} networks" if title else f"{count} networks"
-        figure.suptitle(heading, x=0.012, ha="left", fontsize=14, color=INK)
+        heading = f"{title}: " * bool(title) + f"{count} networks, strong marks are on the front"
+        figure.suptitle(heading, x=0.012, ha="left", fontsize=13, color=INK, parse_math=False)
         _legend(figure, drawn)
         figure.draw_without_rendering()  # settles layout while the settings hold
     return figure
@@ -215,7 +215,7 @@ def _legend(figure: Figure, drawn: dict[str, Mark]) -> None:
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 5),
+        ncols=-(-len(handles) // -(-len(handles) // 5)),  # rows of at most five, equally long
         frameon=False,
         columnspacing=1.6,
         handletextpad=0.5,

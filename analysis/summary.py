@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import indicators, pareto
+from analysis import arrow, indicators, pareto
 from analysis.errors import WrongInput
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def summarise(table: pa.Table, objectives: Sequence[str], *, reference: pa.Table
     import pyarrow.compute as pc
 
     front = pareto.front(table, objectives)
-    complete = pc.sum(pc.equal(table["state"], "complete"), min_count=0).as_py()
+    complete = pc.sum(pc.equal(table["state"], arrow.scalar("complete")), min_count=0).as_py()
     hypervolume, why = None, ""
     try:
         scales = indicators.scales(table if reference is None else reference, objectives)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis import arrow
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
 from analysis.schema import COLUMNS, Kind, arrow_schema, check_schema_version
@@ -153,12 +154,12 @@ def _with_newer_rows(
     parts = []
     if compacted is not None:
         if rows:
-            replaced = pa.array([path.stem for path in rows])
+            replaced = arrow.array([path.stem for path in rows], pa.string())
             compacted = compacted.filter(pc.invert(pc.is_in(compacted["trial"], value_set=replaced)))
         parts.append(_in_schema(compacted, schema))
     if rows or not parts:
         values = {field.name: [row.get(field.name) for row in rows.values()] for field in schema}
-        parts.append(pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema))
+        parts.append(pa.table([arrow.array(values[field.name], field.type) for field in schema], schema=schema))
     return pa.concat_tables(parts)
 
 

@@ -1,0 +1,1 @@
+"""What prunefront measures about itself: each module prints one line per figure, and nothing here is a test."""

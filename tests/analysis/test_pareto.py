@@ -1,0 +1,136 @@
+import itertools
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import pareto
+from analysis.errors import WrongInput
+
+BETTER = ("higher", "lower", "higher", "lower")
+
+
+def literal_nondominated(points, directions):
+    """The definition, pair by pair: as good everywhere and better somewhere."""
+    signs = [1 if direction == "higher" else -1 for direction in directions]
+    good = [[sign * value for sign, value in zip(signs, point, strict=True)] for point in points]
+
+    def dominates(a, b):
+        return all(x >= y for x, y in zip(a, b, strict=True)) and any(x > y for x, y in zip(a, b, strict=True))
+
+    return [not any(dominates(other, point) for other in good) for point in good]
+
+
+# Few distinct values, so that ties in one and in all objectives are common.
+points = st.integers(1, 4).flatmap(
+    lambda m: st.lists(st.tuples(*[st.integers(-2, 3).map(float)] * m), min_size=1, max_size=40)
+)
+
+
+@given(points)
+def test_agrees_with_the_definition(rows):
+    directions = BETTER[: len(rows[0])]
+    found = pareto.is_nondominated(np.array(rows), directions)
+    assert found.tolist() == literal_nondominated(rows, directions)
+
+
+@given(points, st.randoms(use_true_random=False))
+def test_order_of_the_rows_does_not_matter(rows, chance):
+    directions = BETTER[: len(rows[0])]
+    order = list(range(len(rows)))
+    chance.shuffle(order)
+    values = np.array(rows)
+    assert (
+        pareto.is_nondominated(values[order], directions) == pareto.is_nondominated(values, directions)[order]
+    ).all()
+
+
+@given(points)
+def test_negated_values_with_flipped_directions_give_the_same_front(rows):
+    directions = BETTER[: len(rows[0])]
+    flipped = ["lower" if direction == "higher" else "higher" for direction in directions]
+    values = np.array(rows)
+    assert (pareto.is_nondominated(-values, flipped) == pareto.is_nondominated(values, directions)).all()
+
+
+@given(points)
+def test_input_is_unchanged(rows):
+    values = np.array(rows)
+    before = values.copy()
+    pareto.is_nondominated(values, BETTER[: values.shape[1]])
+    assert (values == before).all()
+
+
+def test_equal_points_are_all_kept_and_weakly_dominated_ones_are_not():
+    values = np.array([[1.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
+    assert pareto.is_nondominated(values, ["lower", "lower"]).tolist() == [False, True, True]
+
+
+def test_a_cycle_of_three_is_all_front():
+    """Each is best where the next is worst: in no order are they sorted in every objective."""
+    cycle = [(1.0, 2.0, 3.0), (2.0, 3.0, 1.0), (3.0, 1.0, 2.0)]
+    for rows in itertools.permutations(cycle):
+        assert pareto.is_nondominated(np.array(rows), ["higher"] * 3).all()
+        beaten = np.array([*rows, (1.0, 2.0, 2.0)])
+        assert pareto.is_nondominated(beaten, ["higher"] * 3).tolist() == [True, True, True, False]
+
+
+def test_no_points_one_point_and_infinite_points():
+    assert pareto.is_nondominated(np.empty((0, 2)), ["higher", "lower"]).tolist() == []
+    assert pareto.is_nondominated(np.array([[1.0, 2.0]]), ["higher", "lower"]).tolist() == [True]
+    values = np.array([[1.0, math.inf], [1.0, 5.0]])
+    assert pareto.is_nondominated(values, ["higher", "lower"]).tolist() == [False, True]
+
+
+def test_nan_is_refused_before_moocore_sees_it():
+    """Were it let through, moocore would call a point with NaN non-dominated, and lets it beat others."""
+    with pytest.raises(ValueError, match="NaN"):
+        pareto.is_nondominated(np.array([[math.nan, 1.0], [0.0, 2.0]]), ["lower", "lower"])
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 3), (3, 0)])
+def test_shapes_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ValueError, match="column"):
+        pareto.is_nondominated(np.zeros(shape), ["higher", "lower"] if shape != (3, 0) else [])
+
+
+def table(**columns):
+    count = len(next(iter(columns.values())))
+    given = {"trial": [f"{i:016x}" for i in range(count)], "state": ["complete"] * count, **columns}
+    return pa.table(given)
+
+
+def test_front_is_sorted_best_first_and_ties_by_the_next_objective_then_trial():
+    rows = table(val_accuracy=[0.8, 0.9, 0.7, 0.8, 0.9], macs=[20, 30, 10, 20, 40])
+    found = pareto.front(rows, ["val_accuracy", "macs"])
+    assert found["trial"].to_pylist() == [f"{i:016x}" for i in (1, 0, 3, 2)]
+    assert pareto.front(rows, ["macs", "val_accuracy"])["macs"].to_pylist() == [10, 20, 20, 30]
+
+
+def test_rows_that_are_not_complete_or_lack_an_objective_take_no_part():
+    rows = table(
+        state=["complete", "failed", "stopped", "complete", "complete", "complete", None],
+        val_accuracy=[0.5, 0.9, 0.9, None, math.nan, math.inf, 0.9],
+        macs=[10, 1, 1, 1, 1, 1, 1],
+    )
+    assert pareto.front(rows, ["val_accuracy", "macs"])["trial"].to_pylist() == [f"{0:016x}"]
+
+
+def test_empty_table_has_an_empty_front():
+    rows = table(
+        val_accuracy=pa.array([], pa.float64()), macs=pa.array([], pa.int64()), state=pa.array([], pa.string())
+    )
+    assert len(pareto.front(rows, ["val_accuracy", "macs"])) == 0
+
+
+def test_objectives_are_checked():
+    rows = table(val_accuracy=[0.5])
+    with pytest.raises(WrongInput, match="did you mean val_accuracy"):
+        pareto.front(rows, ["val_acuracy"])
+    with pytest.raises(WrongInput, match="named twice"):
+        pareto.front(rows, ["macs", "macs"])
+    with pytest.raises(WrongInput, match="at least one"):
+        pareto.front(rows, [])
