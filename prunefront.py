@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -43,16 +44,25 @@ class FrontDoor(TyperGroup):
             raise typer.Exit(_said(str(error), WORK_FAILED)) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(_said(str(error) or "interrupted", INTERRUPTED)) from error
-        except BrokenPipeError as error:
-            # The reader has gone (`| head`): nothing more is wanted, not even by the flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError as error:  # the reader has gone (`| head`): nothing more is wanted
+            _drop_stdout()
             raise typer.Exit(DONE) from error
+        except OSError as error:  # a full disk, a folder that may not be read
+            _drop_stdout()
+            where = f" ({error.filename})" if error.filename else ""
+            raise typer.Exit(_said(f"{error.strerror or error}{where}", WORK_FAILED)) from error
         return ended
 
 
 def _said(line: str, code: int) -> int:
     typer.echo(f"prunefront: {line}", err=True)
     return code
+
+
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the flush at exit does not fail once more."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: TyperException) -> str:

@@ -153,6 +153,14 @@ def test_a_reader_that_has_gone_ends_it_quietly(study):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line_and_exit_code_1(study):
+    command = [sys.executable, "-m", "prunefront", "front", str(study)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "prunefront: No space left on device\n")
+
+
 LOADED = """
 import sys, atexit
 atexit.register(lambda: print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr))
