@@ -87,7 +87,7 @@ def train(
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
-        TrainingDiverged: The loss of a step or on the validation images was NaN or infinite; checked once an epoch.
+        TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.SGD(
