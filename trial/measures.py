@@ -59,7 +59,7 @@ def macs(network: nn.Module) -> int:
     for module, mode in modes:
         module.training = mode
     # torch counts a multiply-accumulate as two.
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def stored_bytes(network: nn.Module) -> bytes:

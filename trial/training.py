@@ -87,7 +87,7 @@ def train(
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
-        TrainingDiverged: The loss of a step, or on the validation images, was NaN or infinite; checked once an epoch.
+        TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.SGD(
@@ -161,7 +161,8 @@ def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with torch.inference_mode():
-        for some, labels in zip(images.images.split(batch), images.labels.split(batch), strict=True):
+        for start in range(0, len(images), batch):
+            some, labels = images.images[start : start + batch], images.labels[start : start + batch]
             logits = network(normalised(some, splits))
             total += functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
