@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.core.modes import in_eval_mode
 from trial.augmentation import draw, normalised, picked
 from trial.data import ImageSet, Splits
 from trial.schedules import Schedule, rate_at
@@ -155,19 +156,15 @@ def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int
         splits: For the training part's mean and standard deviation.
         batch: Images at a time.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     device = images.images.device
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with torch.inference_mode():
+    with in_eval_mode(network), torch.inference_mode():
         for start in range(0, len(images), batch):
-            some, labels = images.images[start : start + batch], images.labels[start : start + batch]
-            logits = network(normalised(some, splits))
+            labels = images.labels[start : start + batch]
+            logits = network(normalised(images.images[start : start + batch], splits))
             total += functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
-    for module, mode in modes:
-        module.training = mode
     return float(total) / len(images), int(correct) / len(images)
 
 
