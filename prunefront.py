@@ -78,6 +78,7 @@ app = typer.Typer(
     cls=FrontDoor,
     help="Find the Pareto front of pruned networks.",
     add_completion=False,
+    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
