@@ -78,16 +78,17 @@ app = typer.Typer(
     cls=FrontDoor,
     help="Find the Pareto front of pruned networks.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.callback()
-def prunefront() -> None:
+@app.callback(invoke_without_command=True)
+def prunefront(context: typer.Context) -> None:
     """Find the Pareto front of pruned networks."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
