@@ -70,7 +70,7 @@ def _usage(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "prunefront"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}; see `{command} --help`"
+    return f"{message} (see `{command} --help`)"
 
 
 app = typer.Typer(

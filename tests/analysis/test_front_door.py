@@ -92,7 +92,6 @@ def test_report_writes_figures_and_says_where(study):
         (["front", "STUDY", "--objektives", "macs"], "No such option"),
         (["fron", "STUDY"], "Did you mean 'front'"),
         (["--nonsuch"], "No such option"),
-        ([], "Missing command"),
         (["report", "STUDY"], "accepted is --figures"),
         (["report", "STUDYY", "--figures"], "did you mean made-up"),
     ],
