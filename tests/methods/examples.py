@@ -102,6 +102,21 @@ class Depthwise(nn.Sequential):
         )
 
 
+class Inception(nn.Module):
+    """A concatenation is added to a wider layer, defined first: its channels are shared out to two groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(3, 12, 1)
+        self.left, self.right = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 8, 1)
+        self.out = nn.Linear(12, CLASSES)
+
+    def forward(self, given: Tensor) -> Tensor:
+        both = torch.cat([self.left(given), self.right(given)], 1)
+        logits: Tensor = self.out(torch.relu(both + self.wide(given)).mean((2, 3)))
+        return logits
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "plain": Plain,
     "normed": Normed,
@@ -109,6 +124,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "residual": Residual,
     "concatenated": Concatenated,
     "depthwise": Depthwise,
+    "inception": Inception,
 }
 
 
