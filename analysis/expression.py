@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["where"]
 
-ACCEPTED = (
-    "accepted: comparisons of columns with numbers and quoted texts, in [...], is None, joined by and, or, not"
-)
+ACCEPTED = "accepted: comparisons of columns with numbers and quoted texts, in [...], is None, joined by and, or, not"
 LONGEST = 4_000
 """Characters of an expression; more is a mistake of the shell, and deep nesting would exhaust the stack."""
 
@@ -139,9 +137,7 @@ class _Evaluation:
         match node:
             case ast.Name():
                 return self._column(node)
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as size)) if (
-                size is not True
-            ):
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as size)) if size is not True:
                 return arrow.scalar(-float(size)), "number"
             case ast.Constant(value=bool() as truth):
                 return arrow.scalar(truth), "truth"

@@ -59,9 +59,7 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     """
     own = {DENSE: Mark(INK, "*"), RANDOM: Mark(GREY, "o")}
     ranked = sorted(set(methods) - set(own))
-    drawn = {
-        name: Mark(COLOURS[rank % len(COLOURS)], SHAPES[rank % len(SHAPES)]) for rank, name in enumerate(ranked)
-    }
+    drawn = {name: Mark(COLOURS[rank % len(COLOURS)], SHAPES[rank % len(SHAPES)]) for rank, name in enumerate(ranked)}
     return drawn | {name: mark for name, mark in own.items() if name in methods}
 
 

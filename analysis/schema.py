@@ -86,9 +86,7 @@ RECIPE = _columns(
     quantisation="string",
 )
 
-OUTCOME = _columns(
-    "outcome", state="string", error="string", epochs="int", epochs_reused="int", ratio_achieved="float"
-)
+OUTCOME = _columns("outcome", state="string", error="string", epochs="int", epochs_reused="int", ratio_achieved="float")
 
 MEASURES = (
     _measure("val_accuracy", "validation accuracy", "", "higher"),

@@ -95,9 +95,7 @@ def _check_exists(study: Path) -> None:
     if study.exists():
         raise WrongInput(f"{study} is a file: accepted is a study's folder, which holds {ROWS}/ or {PARQUET}")
     siblings = (
-        sorted(
-            path.name for path in study.parent.iterdir() if (path / ROWS).is_dir() or (path / PARQUET).is_file()
-        )
+        sorted(path.name for path in study.parent.iterdir() if (path / ROWS).is_dir() or (path / PARQUET).is_file())
         if study.parent.is_dir()
         else []
     )
@@ -228,9 +226,7 @@ def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
     columns: Iterable[Any] = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(list(columns), schema=schema)

@@ -9,9 +9,7 @@ import benchmarks
 
 def main(named: list[str]) -> int:
     """Print each benchmark's figures, one line each; 2 if a name is not a benchmark."""
-    known = sorted(
-        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"
-    )
+    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
     unknown = [name for name in named if name not in known]
     if unknown:
         print(f"no benchmark named {', '.join(unknown)}: accepted are {', '.join(known)}", file=sys.stderr)

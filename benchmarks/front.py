@@ -80,8 +80,7 @@ def _write(study: Path) -> None:
     made["method"][0], made["state"][0], made["macs"][0] = "dense", "complete", 300_000_000
     schema = arrow_schema()
     columns = [
-        pa.array(made[field.name], field.type) if field.name in made else pa.nulls(ROWS, field.type)
-        for field in schema
+        pa.array(made[field.name], field.type) if field.name in made else pa.nulls(ROWS, field.type) for field in schema
     ]
     study.mkdir()
     pq.write_table(pa.table(columns, schema=schema), study / "trials.parquet")

@@ -32,9 +32,7 @@ class Changes:
     """int64 (N,) in [−SHIFT, SHIFT]: pixels to the right, after mirroring."""
 
 
-def draw(
-    images: int, augment: Collection[Augmentation], *, seed: int, epoch: int, device: torch.device
-) -> Changes:
+def draw(images: int, augment: Collection[Augmentation], *, seed: int, epoch: int, device: torch.device) -> Changes:
     """Draw an epoch's order and changes; each has a stream of its own, so leaving one out keeps the others."""
 
     def integers(what: str, low: int, high: int) -> Tensor:

@@ -128,9 +128,7 @@ def train(
         sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
         val_loss, val_accuracy = evaluate(network, splits.validation, splits)
         if not math.isfinite(val_loss):
-            raise TrainingDiverged(
-                f"the validation loss was {val_loss} after epoch {epoch + 1}: a lower rate may help"
-            )
+            raise TrainingDiverged(f"the validation loss was {val_loss} after epoch {epoch + 1}: a lower rate may help")
         epochs.append(
             Epoch(
                 epoch=epoch + 1,

@@ -137,9 +137,7 @@ class Workbench:
         return self._stage(
             "dense",
             {"training": training.model_dump()},
-            lambda network: stages.dense(
-                network, self._splits, training, seed=self.experiment.seed, on_epoch=on_epoch
-            ),
+            lambda network: stages.dense(network, self._splits, training, seed=self.experiment.seed, on_epoch=on_epoch),
             tally,
             threads=self.experiment.numerics.dense_threads,
         )

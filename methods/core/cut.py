@@ -71,8 +71,7 @@ def select(
     if scope == "layer":
         asked = {layer: count(ratio, len(values)) for layer, values in flat.items()}
         goes = {
-            layer: _lowest(values, min(asked[layer], max(len(values) - keep_min, 0)))
-            for layer, values in flat.items()
+            layer: _lowest(values, min(asked[layer], max(len(values) - keep_min, 0))) for layer, values in flat.items()
         }
         floored = {layer: asked[layer] - len(gone) for layer, gone in goes.items() if len(gone) < asked[layer]}
         return _tensors(goes), sum(asked.values()), floored
@@ -83,9 +82,7 @@ def select(
     while True:
         goes = _lowest_of_all(flat, wanted, protected)
         short = [
-            layer
-            for layer, gone in goes.items()
-            if layer not in protected and len(flat[layer]) - len(gone) < keep_min
+            layer for layer, gone in goes.items() if layer not in protected and len(flat[layer]) - len(gone) < keep_min
         ]
         if not short:
             return _tensors(goes), wanted, floored

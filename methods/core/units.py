@@ -150,9 +150,7 @@ def _coupled(
             if module not in members:
                 members.append(module)
         elif isinstance(module, nn.BatchNorm2d):
-            norms |= {
-                node.module: module for node in dependency.target.inputs if isinstance(node.module, WEIGHTED)
-            }
+            norms |= {node.module: module for node in dependency.target.inputs if isinstance(node.module, WEIGHTED)}
     return members, norms
 
 

@@ -44,15 +44,11 @@ def rows(count: int = 60, *, seed: int = 0) -> list[dict[str, Any]]:
             "schedule": "one-shot",
             "rounds": 1,
             "recovery_epochs": 4,
-            "val_accuracy": round(
-                0.94 - weakness * ratio**3 * chance.uniform(0.7, 1.6) - chance.uniform(0, 0.02), 4
-            ),
+            "val_accuracy": round(0.94 - weakness * ratio**3 * chance.uniform(0.7, 1.6) - chance.uniform(0, 0.02), 4),
             "val_loss": round(0.25 + ratio * weakness, 4),
             "sparsity": ratio if works_on_weights else round(1 - kept, 4),
             "params": 14_700_000 if works_on_weights else int(14_700_000 * kept),
-            "macs": 313_000_000
-            if works_on_weights
-            else int(313_000_000 * min(1, kept * chance.uniform(0.9, 1.2))),
+            "macs": 313_000_000 if works_on_weights else int(313_000_000 * min(1, kept * chance.uniform(0.9, 1.2))),
         }
         if index % 17 == 5:
             row |= {

@@ -183,7 +183,4 @@ def test_importing_analysis_and_its_modules_loads_nothing_heavy():
     done = fresh(code=f"{imports}; print(*sorted(sys.modules))")
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert (
-        loaded & {"torch", "ray", "pandas", "pyarrow", "numpy", "matplotlib", "moocore", "sklearn", "rich"}
-        == set()
-    )
+    assert loaded & {"torch", "ray", "pandas", "pyarrow", "numpy", "matplotlib", "moocore", "sklearn", "rich"} == set()

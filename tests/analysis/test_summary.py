@@ -46,9 +46,7 @@ def test_a_filter_does_not_move_the_scale():
     assert summarise(pruned, ["val_accuracy", "macs"], reference=whole).hypervolume == pytest.approx(0.25)
     alone = summarise(pruned, ["val_accuracy", "macs"])
     assert alone.hypervolume is None
-    assert (
-        "hypervolume not given: the study has no complete row of the dense network" in front_table.lines(alone)[1]
-    )
+    assert "hypervolume not given: the study has no complete row of the dense network" in front_table.lines(alone)[1]
 
 
 def test_an_empty_table_gives_an_empty_front():

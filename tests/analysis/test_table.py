@@ -56,9 +56,7 @@ def test_a_new_row_and_a_replaced_row_win_over_the_parquet_file(study):
     new = studies.DENSE_ROW | {"trial": "e" * 16, "val_accuracy": 0.5}
     replaced = studies.DENSE_ROW | {"val_accuracy": 0.9}
     studies.write(study, [new, replaced])
-    age(
-        study / "rows" / f"{new['trial']}.json", 600
-    )  # copied with its old date: read because its trial is missing
+    age(study / "rows" / f"{new['trial']}.json", 600)  # copied with its old date: read because its trial is missing
     found = by_trial(table.read(study))
     assert len(found) == 13
     assert found["e" * 16]["val_accuracy"] == 0.5

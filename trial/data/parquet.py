@@ -112,9 +112,7 @@ def _column(parquet: pq.ParquetFile, accepted: Sequence[str], *, file: Path) -> 
     for name in accepted:
         if name in parquet.schema_arrow.names:
             return name
-    raise WrongInput(
-        f"{file} has no column {' or '.join(accepted)}; it has {', '.join(parquet.schema_arrow.names)}"
-    )
+    raise WrongInput(f"{file} has no column {' or '.join(accepted)}; it has {', '.join(parquet.schema_arrow.names)}")
 
 
 def _class_names(parquet: pq.ParquetFile, label: str) -> tuple[str, ...]:

@@ -22,9 +22,7 @@ class Data(BaseModel):
     folder: Annotated[Path | None, Field(description="Where the data set's files lie.")] = None
     validation: Annotated[
         int | float,
-        Field(
-            description="Images held out of the training set, equally per class: a count ≥ 1 or a share in (0, 1)."
-        ),
+        Field(description="Images held out of the training set, equally per class: a count ≥ 1 or a share in (0, 1)."),
     ] = 0.1
     images: Annotated[
         int | None,

@@ -59,9 +59,7 @@ def load(data: Data, *, device: torch.device | str = "cpu") -> Splits:
     used = np.arange(len(labels))
     if data.images is not None:
         if data.images > len(labels):
-            raise WrongInput(
-                f"data.images: {data.images} asked for, {data.name} has {len(labels)} training images"
-            )
+            raise WrongInput(f"data.images: {data.images} asked for, {data.name} has {len(labels)} training images")
         used = np.flatnonzero(held_out(labels, count=data.images, purpose="images"))
     count = count_of(data.validation, images=len(used), classes=len(decoded.classes))
     is_validation = held_out(labels[used], count=count, purpose="validation")

@@ -21,9 +21,9 @@ class Network(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[
-        str | None, Field(description="One of prunefront's networks; `prunefront doctor` lists them.")
-    ] = None
+    name: Annotated[str | None, Field(description="One of prunefront's networks; `prunefront doctor` lists them.")] = (
+        None
+    )
     width: Annotated[
         float,
         Field(
@@ -58,7 +58,5 @@ class Network(BaseModel):
             if not re.fullmatch(rf"{_DOTTED}:[A-Za-z_]\w*", self.code):
                 raise WrongInput(f"code is written package.module:function, got {self.code!r}")
             if self.width != 1.0:
-                raise WrongInput(
-                    f"width scales prunefront's own networks, not code: leave it out, got {self.width}"
-                )
+                raise WrongInput(f"width scales prunefront's own networks, not code: leave it out, got {self.width}")
         return self
