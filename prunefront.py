@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -44,10 +45,13 @@ class FrontDoor(TyperGroup):
             raise typer.Exit(_said(str(error), WORK_FAILED)) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(_said(str(error) or "interrupted", INTERRUPTED)) from error
-        except BrokenPipeError as error:
-            # The reader has gone (`| head`): nothing more is wanted, not even by the flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError as error:  # the reader has gone (`| head`): nothing more is wanted
+            _drop_stdout()
             raise typer.Exit(DONE) from error
+        except OSError as error:  # a full disk, a folder that may not be read
+            _drop_stdout()
+            where = f" ({error.filename})" if error.filename else ""
+            raise typer.Exit(_said(f"{error.strerror or error}{where}", WORK_FAILED)) from error
         return ended
 
 
@@ -56,12 +60,18 @@ def _said(line: str, code: int) -> int:
     return code
 
 
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the flush at exit does not fail once more."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _usage(error: TyperException) -> str:
     """What was wrong with the command line, and whose help to read."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "prunefront"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}; see `{command} --help`"
+    return f"{message} (see `{command} --help`)"
 
 
 app = typer.Typer(
@@ -75,9 +85,11 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def prunefront() -> None:
+@app.callback(invoke_without_command=True)
+def prunefront(context: typer.Context) -> None:
     """Find the Pareto front of pruned networks."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -193,6 +205,9 @@ def methods(
 
 def main() -> NoReturn:
     """Run the command line."""
+    # Read when torch loads, here and in every worker. OpenMP's threads spin while they wait for one another: beside any
+    # other busy process that made a step of two threads thirty times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="prunefront")
     raise AssertionError("the front door exits by itself")
 

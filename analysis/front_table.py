@@ -33,10 +33,10 @@ class Cells:
 
 
 def human(name: str, value: object) -> str:
-    """A value as people write it: counts to three digits with their unit, shares to four decimals.
+    """A value as people write it: counts to three digits with their unit, shares to four decimals, null as "".
 
-    >>> human("macs", 12_345_678), human("bytes", 45_600), human("val_accuracy", 0.91234), human("lambda",
-    1e-4) ('12.3 M', '45.6 kB', '0.9123', '0.0001')
+    >>> human("macs", 12_345_678), human("bytes", 45_600), human("sparsity", 0.91234), human("lambda", 1e-4)
+    ('12.3 M', '45.6 kB', '0.9123', '0.0001')
     """
     if value is None:
         return ""

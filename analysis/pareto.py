@@ -55,9 +55,10 @@ def front(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     """
     import numpy as np
 
-    known = candidates(table, objectives)
-    kept_at = np.flatnonzero(is_nondominated(values(known, objectives), directions(objectives)))
-    kept = known.take(arrow.indices(kept_at))
+    places = np.flatnonzero(arrow.numbers(_is_candidate(table, objectives)) == 1.0)
+    found = values(table, objectives)[places]
+    # Positions all the way: a million rows of every column are not copied to keep a few.
+    kept = table.take(arrow.indices(places[is_nondominated(found, directions(objectives))]))
     order: list[tuple[str, str]] = [
         (name, "descending" if better == "higher" else "ascending")
         for name, better in zip(objectives, directions(objectives), strict=True)
@@ -67,13 +68,18 @@ def front(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
 
 def candidates(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     """The rows that can be on a front: complete, and every objective is a finite number."""
+    return table.filter(_is_candidate(table, objectives))
+
+
+def _is_candidate(table: pa.Table, objectives: Sequence[str]) -> pa.ChunkedArray:
+    """True for a row that can be on a front; False or null for the others."""
     import pyarrow.compute as pc
 
     check_objectives(objectives)
-    mask = pc.equal(table["state"], arrow.scalar("complete"))
+    claims = pc.equal(table["state"], arrow.scalar("complete"))
     for name in objectives:
-        mask = pc.and_(mask, pc.is_finite(table[name]))  # null for null, which filter drops as it drops False
-    return table.filter(mask)
+        claims = pc.and_(claims, pc.is_finite(table[name]))  # null where it is null, and null is not True
+    return claims
 
 
 def directions(objectives: Sequence[str]) -> list[Direction]:

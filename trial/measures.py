@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from methods.core.modes import in_eval_mode
 from trial.data import ImageSet, Splits
 from trial.seeds import generator
 from trial.training import evaluate
@@ -52,14 +53,10 @@ def measure(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[s
 def macs(network: nn.Module) -> int:
     """Multiply-accumulates of convolutions and matrix products for one 3×32×32 image, without biases and norms."""
     example = torch.zeros(1, 3, 32, 32, device=next(network.parameters()).device)
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with in_eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(example)
-    for module, mode in modes:
-        module.training = mode
     # torch counts a multiply-accumulate as two.
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def stored_bytes(network: nn.Module) -> bytes:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.core.modes import in_eval_mode
 from trial.augmentation import draw, normalised, picked
 from trial.data import ImageSet, Splits
 from trial.schedules import Schedule, rate_at
@@ -87,7 +88,7 @@ def train(
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
-        TrainingDiverged: The loss of a step, or on the validation images, was NaN or infinite; checked once an epoch.
+        TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.SGD(
@@ -155,18 +156,15 @@ def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int
         splits: For the training part's mean and standard deviation.
         batch: Images at a time.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     device = images.images.device
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with torch.inference_mode():
-        for some, labels in zip(images.images.split(batch), images.labels.split(batch), strict=True):
-            logits = network(normalised(some, splits))
+    with in_eval_mode(network), torch.inference_mode():
+        for start in range(0, len(images), batch):
+            labels = images.labels[start : start + batch]
+            logits = network(normalised(images.images[start : start + batch], splits))
             total += functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
-    for module, mode in modes:
-        module.training = mode
     return float(total) / len(images), int(correct) / len(images)
 
 

@@ -14,6 +14,8 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
+from methods.core.modes import in_eval_mode
+
 __all__ = [
     "ChannelGroup",
     "Layer",
@@ -84,8 +86,8 @@ def output_layer(network: nn.Module, image: Tensor) -> str:
         for layer in weighted_layers(network)
     ]
     try:
-        with torch.no_grad():
-            _in_eval_mode(network, image)
+        with in_eval_mode(network), torch.no_grad():
+            network(image)
     finally:
         for hook in hooks:
             hook.remove()
@@ -96,17 +98,13 @@ def output_layer(network: nn.Module, image: Tensor) -> str:
 
 def dependencies(network: nn.Module, image: Tensor) -> Any:
     """Torch-Pruning's dependency graph of the network, traced on one image, shape (1, C, H, W)."""
-    was_training = {module: module.training for module in network.modules()}
     needed_gradient = {parameter: parameter.requires_grad for parameter in network.parameters()}
-    network.eval()
     try:
         # The tracer follows gradients, so parameters must ask for them while it runs.
         network.requires_grad_(True)
-        with torch.enable_grad():
+        with in_eval_mode(network), torch.enable_grad():
             return tp.DependencyGraph().build_dependency(network, example_inputs=image)
     finally:
-        for module, training in was_training.items():
-            module.training = training
         for parameter, needed in needed_gradient.items():
             parameter.requires_grad_(needed)
 
@@ -152,14 +150,3 @@ def _coupled(
         elif isinstance(module, nn.BatchNorm2d):
             norms |= {node.module: module for node in dependency.target.inputs if isinstance(node.module, WEIGHTED)}
     return members, norms
-
-
-def _in_eval_mode(network: nn.Module, image: Tensor) -> Tensor:
-    was_training = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        logits: Tensor = network(image)
-        return logits
-    finally:
-        for module, training in was_training.items():
-            module.training = training

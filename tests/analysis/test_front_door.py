@@ -92,7 +92,6 @@ def test_report_writes_figures_and_says_where(study):
         (["front", "STUDY", "--objektives", "macs"], "No such option"),
         (["fron", "STUDY"], "Did you mean 'front'"),
         (["--nonsuch"], "No such option"),
-        ([], "Missing command"),
         (["report", "STUDY"], "accepted is --figures"),
         (["report", "STUDYY", "--figures"], "did you mean made-up"),
     ],
@@ -151,6 +150,14 @@ def test_a_reader_that_has_gone_ends_it_quietly(study):
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line_and_exit_code_1(study):
+    command = [sys.executable, "-m", "prunefront", "front", str(study)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "prunefront: No space left on device\n")
 
 
 LOADED = """

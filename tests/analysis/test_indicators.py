@@ -86,6 +86,7 @@ def test_points_beyond_the_scale_are_clipped():
     assert hypervolume(np.array([[50.0, 0.55]]), halves) == pytest.approx(0.25)
     assert hypervolume(np.array([[150.0, 1.0], [0.0, 0.05], [math.inf, 1.0]]), halves) == 0.0
     assert hypervolume(np.array([[-5.0, 2.0]]), halves) == 1.0
+    assert hypervolume(np.array([[-50.0, 0.55]]), halves) == pytest.approx(0.5)  # better than best counts as best
 
 
 def test_no_points_give_nothing_and_nan_is_refused():

@@ -167,7 +167,7 @@ def test_a_last_step_that_spoils_the_network_is_noticed():
         with torch.no_grad():
             network[2].weight.fill_(math.inf)
 
-    with pytest.raises(TrainingDiverged, match="validation loss was .* after epoch 1"):
+    with pytest.raises(TrainingDiverged, match=r"validation loss was .* after epoch 1"):
         train(network, splits(train=20), Training(epochs=1, batch=20), seed=0, after_step=spoil)
 
 
