@@ -17,6 +17,7 @@ from analysis.errors import WorkFailed, WrongInput
 DONE, WORK_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Study = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+Spec = Annotated[str, typer.Argument(help="A YAML file, or the name of a ready spec.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -89,6 +90,46 @@ def prunefront(context: typer.Context) -> None:
     """Find the Pareto front of pruned networks."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    spec: Spec,
+    study: Annotated[
+        Path | None, typer.Option(help="The study's folder. [default: studies/SPEC]", show_default=False)
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="How many trials at once.", show_default=False)] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="path=value, such as search.sampler=random; may be repeated.", show_default=False),
+    ] = None,
+) -> None:
+    """Search for the front of pruned networks; run it again to go on where it stopped."""
+    from search.launch import run as run_search
+
+    run_search(spec, study=study, settings=_settings(setting, trials=trials, workers=workers))
+
+
+@app.command()
+def check(
+    spec: Spec,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value; may be repeated.", show_default=False)
+    ] = None,
+) -> None:
+    """Validate a spec, and say what a search of it is about to do."""
+    from search.check import describe
+
+    typer.echo(describe(spec, settings=setting or []))
+
+
+def _settings(given: list[str] | None, *, trials: int | None, workers: int | None) -> list[str]:
+    """--trials and --workers are --set by another name."""
+    named = {"search.trials": trials, "workers": workers}
+    return [*(given or []), *(f"{path}={value}" for path, value in named.items() if value is not None)]
 
 
 @app.command()

@@ -10,7 +10,7 @@ import yaml
 
 from analysis.errors import WrongInput
 
-__all__ = ["read", "text"]
+__all__ = ["read", "text", "value"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,6 +55,18 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise WrongInput(f"{path} must hold a mapping of settings, got {type(given).__name__}")
     return given
+
+
+def value(written: str, *, where: str) -> Any:
+    """Read one value as a YAML file would hold it; raises WrongInput where it is not YAML.
+
+    >>> value("[1e-4, any]", where="--set")
+    [0.0001, 'any']
+    """
+    try:
+        return yaml.load(written, Loader=_Loader)  # derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise WrongInput(f"{written!r} is not YAML: {getattr(error, 'problem', error)} ({where})") from None
 
 
 def text(given: dict[str, Any]) -> str:

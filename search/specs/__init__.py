@@ -1,1 +1,1 @@
-"""."""
+"""Ready specs: `prunefront run NAME` finds NAME.yaml here."""

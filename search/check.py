@@ -1,0 +1,38 @@
+"""What a spec asks for, before anything is run: ``prunefront check SPEC``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.launch import check_network
+from search.spec import load
+from trial import data
+
+__all__ = ["describe"]
+
+
+def describe(name: str, *, settings: Sequence[str]) -> str:
+    """Validate a spec with its data and network, and say how much there is to try; raises WrongInput."""
+    spec, named = load(name, settings=settings)
+    splits = data.load(spec.data)
+    check_network(spec, classes=len(splits.classes))
+    space = spec.space
+    recipes = "continuous" if space.size is None else f"{space.size:,}"
+    parents = "one per recipe that needs it" if space.parents is None else f"at most {space.parents}"
+    budget = spec.search.trials if space.size is None else min(spec.search.trials, space.size)
+    network = spec.network.name or spec.network.code
+    return "\n".join(
+        [
+            f"{named} is valid",
+            f"network     {network}" + (f" × {spec.network.width:g}" if spec.network.width != 1 else ""),
+            f"data        {spec.data.name}: {len(splits.classes)} classes, {len(splits.train)} images for training, "
+            f"{len(splits.validation)} for validation",
+            f"methods     {', '.join(space.methods.options)}",
+            f"recipes     {recipes}",
+            f"objectives  {', '.join(spec.search.objectives)}",
+            f"budget      {budget} trials on {spec.workers} {'worker' if spec.workers == 1 else 'workers'}, "
+            f"{spec.search.sampler} sampler",
+            f"stages      dense training 1, {spec.dense.epochs} epochs; sparsity training {parents}, "
+            f"{spec.sparsity.epochs} epochs each; recovery at most {budget}, {spec.recovery.epochs} epochs each",
+        ]
+    )

@@ -1,0 +1,108 @@
+"""One driver at a time: who is writing a study, and whether he is still alive.
+
+``STUDY/driver.json`` names the driver's host, process and its start, and is written anew every few seconds while
+he runs. On his own host a driver is dead when his process is; seen from another host, when the file is old.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import WrongInput
+from trial.store import write_durably
+
+__all__ = ["driving"]
+
+DRIVER = "driver.json"
+BEAT_SECONDS = 10.0
+SILENT_SECONDS = 60.0
+"""From another host's point of view a driver is dead after so long without a beat."""
+
+
+@contextmanager
+def driving(study: Path) -> Iterator[None]:
+    """Be the study's driver inside the block; raises WrongInput where another one is alive.
+
+    A driver that was killed leaves its file behind, which stops nobody.
+    """
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "process_started": _process_started(os.getpid())}
+    path = study / DRIVER
+    with _alone(study):
+        other = _read(path)
+        if other is not None and _is_alive(other):
+            raise WrongInput(
+                f"{study} is being written by process {other.get('pid')} on {other.get('host')}: wait for it, stop it, "
+                "or name another folder with --study"
+            )
+        _beat(path, own)
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            # A missed beat is no harm, and a full disk is found by whoever writes a row.
+            with suppress(OSError):
+                _beat(path, own)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(study: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that of two drivers that start at once one sees the other."""
+    folder = os.open(study, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _beat(path: Path, own: dict[str, Any]) -> None:
+    write_durably(path, json.dumps(own | {"heartbeat": time.time()}).encode())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _is_alive(driver: dict[str, Any]) -> bool:
+    if driver.get("host") != socket.gethostname():
+        return time.time() - float(driver.get("heartbeat") or 0) < SILENT_SECONDS
+    pid = int(driver.get("pid") or 0)
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    # The number of a dead process is given away again: only the start tells the two apart.
+    return pid > 0 and _process_started(pid) == driver.get("process_started")
+
+
+def _process_started(pid: int) -> str | None:
+    """When the process started, in the system's own count; None where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The command in field 2 may hold spaces and brackets: fields are counted from its end.
+        return f"{boot}/{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return None

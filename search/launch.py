@@ -1,0 +1,149 @@
+"""A search on this machine, from the command line to the front: ``prunefront run SPEC``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from analysis import front_table, report, table
+from analysis.errors import WorkFailed, WrongInput
+from analysis.summary import summarise
+from methods import columns
+from search.driver import driving
+from search.progress import Progress, most_frequent, on_this_terminal
+from search.sampler import Sampler
+from search.spec import Spec, load
+from search.study import enter, own_rows, writable
+from trial import data
+from trial.networks import build
+from trial.recipe import trial_id
+from trial.rows import Row, read
+
+__all__ = ["check_network", "run"]
+
+COMPACT_SECONDS = 10.0
+
+
+def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
+    """Run a spec's search, or go on with it, and print the front; a search whose budget is met starts nothing.
+
+    ``study`` is the folder, by default studies/NAME. Raises WrongInput and WorkFailed as the front door expects
+    them, and KeyboardInterrupt with a line that says how to go on.
+    """
+    spec, named = load(name, settings=settings)
+    folder = study or Path("studies") / named
+    # Here, before anything is started or written: broken data is found, and decoded once for all workers.
+    splits = data.load(spec.data)
+    check_network(spec, classes=len(splits.classes))
+    with _terminated_as_interrupted(), writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with driving(folder):
+            spec = enter(folder, spec)
+            rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
+            progress = on_this_terminal(
+                space=spec.space, trials=spec.search.trials, objectives=spec.search.objectives, rows=rows
+            )
+            try:
+                _go_on(spec, folder, progress, fingerprint=splits.fingerprint)
+            except KeyboardInterrupt:
+                done = len(progress.rows)
+                raise KeyboardInterrupt(
+                    f"interrupted: {done} of {spec.search.trials} trials are safe in {folder}; "
+                    "run the same command to continue"
+                ) from None
+            finally:
+                progress.close()
+                with suppress(OSError, WrongInput):
+                    table.compact(folder, columns())
+            _conclude(folder, spec, progress.rows)
+
+
+def check_network(spec: Spec, *, classes: int) -> None:
+    """Raise WrongInput where the network cannot be built, or a method cannot work on it."""
+    network = build(spec.network, classes=classes, seed=spec.seed)
+    space = spec.space
+    for name in space.methods.options:
+        refusal = space.example(name).refusal(network)
+        if refusal:
+            raise WrongInput(f"{refusal}: leave {name} out, or take another network (search.methods.{name})")
+
+
+def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) -> None:
+    """Run what is left of the budget; nothing where nothing is left."""
+    sampler = Sampler(spec.space, spec.search.objectives, seed=spec.seed, sampler=spec.search.sampler)
+    for row in progress.rows:
+        sampler.remember(row)
+    left = spec.search.trials - len(progress.rows)
+    progress.dense = read(folder, trial_id(None, spec.experiment(), fingerprint=fingerprint))
+    if left <= 0 or sampler.is_used_up:
+        return
+    if progress.rows:
+        progress.say(f"{len(progress.rows)} of {spec.search.trials} trials are in {folder}: going on")
+
+    from search.session import session
+
+    with session(workers=spec.workers) as tune_folder:
+        from search.tuning import Place, Proposals, dense_network, search
+
+        place = Place(spec.experiment(), folder.resolve(), folder.resolve().name, Path.cwd())
+        if progress.dense is None or progress.dense["state"] != "complete":
+            progress.dense = dense_network(
+                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs)
+            )
+        if progress.dense["state"] != "complete":
+            raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
+        progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
+        progress.begin()
+        proposals = Proposals(sampler, budget=left, workers=spec.workers, finished=progress.finished)
+        compacted = time.monotonic()
+
+        def turn() -> None:
+            nonlocal compacted
+            progress.turn(proposals.running)
+            if time.monotonic() - compacted > COMPACT_SECONDS:
+                table.compact(folder, columns())
+                compacted = time.monotonic()
+
+        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn)
+
+
+def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
+    """Print the front, how good it is, its figure, and what failed; raises WorkFailed where every trial did."""
+    failed = [row for row in rows if row["state"] == "failed"]
+    if len(failed) == len(rows):
+        raise WorkFailed(
+            f"all {len(rows)} trials failed, most often of {most_frequent(rows)}; their rows are in {folder}"
+        )
+    summary = summarise(table.read(folder), spec.search.objectives)
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(front_table.rich_table(summary))
+        print("\n".join(front_table.lines(summary)))  # noqa: T201
+    else:
+        print(front_table.plain(summary))  # noqa: T201
+    print(f"figure: {report.write_figures(folder)[0]}")  # noqa: T201
+    if len(rows) < spec.search.trials and spec.space.size is not None:
+        print(f"the space is used up: {spec.space.size} recipes")  # noqa: T201
+    if failed:
+        print(f"{len(failed)} of {len(rows)} trials failed, most often of {most_frequent(rows)}")  # noqa: T201
+    print(f"{len(rows)} trials are in {folder}")  # noqa: T201
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Treat SIGTERM, which batch systems send, as the interrupt that a keyboard sends."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

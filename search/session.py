@@ -1,0 +1,96 @@
+"""A Ray of our own on this machine: started quietly, apart from any other, and gone when the block ends."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.errors import WorkFailed
+
+__all__ = ["PACKAGES", "session"]
+
+PACKAGES = ("analysis", "methods", "trial", "search")
+
+# Read by Ray when it is imported or starts a process, so they are set before either.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` ships the working folder to the workers
+    "RAY_worker_niceness": "0",  # workers at 15 lose their cores to anything else on the machine
+    # The monitor kills a worker when other programs fill the memory, and can end a whole search.
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the TensorBoard logger imports torch, and all of them write
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits for the running trials
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a snapshot rewrites every trial, and rows are what is resumed from
+    "TUNE_WARN_THRESHOLD_S": "10",
+}
+OBJECT_STORE_BYTES = 128 * 2**20
+"""Only recipes and rows pass through it."""
+
+
+@contextmanager
+def session(*, workers: int) -> Iterator[Path]:
+    """Start Ray with room for so many workers, and end it with the block; yields a folder for Tune's own files.
+
+    On workers our packages come before anything in the user's folders: the working folder is empty, and what we
+    import is shipped.
+    """
+    for name, setting in ENVIRONMENT.items():
+        os.environ.setdefault(name, setting)
+    import ray
+
+    # Ray's sockets lie below this folder, and a socket's path must stay under 108 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="prunefront-", dir="/tmp" if os.name == "posix" else None))
+    empty = folder / "empty"
+    empty.mkdir()
+    (folder / "tune").mkdir()
+    try:
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder / "ray"),
+                runtime_env={"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]},
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise WorkFailed(f"Ray did not start: {' '.join(str(error).split())[:300]}") from error
+        yield folder / "tune"
+    finally:
+        with _undisturbed():
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, f"{package} is ours"
+    assert spec.submodule_search_locations, f"{package} is a package"
+    return Path(spec.submodule_search_locations[0])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Take no interrupt while Ray is being ended: it takes a second or two, and would leave processes behind."""
+    before = None
+    with contextlib.suppress(ValueError):  # only the main thread has signals
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

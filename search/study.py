@@ -1,0 +1,115 @@
+"""A study's folder as the search sees it: its frozen spec, what may change in it, and its rows."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import WorkFailed, WrongInput
+from analysis.schema import DENSE
+from search.spec import Spec
+from trial.experiment import Experiment
+from trial.recipe import Recipe, trial_id
+from trial.rows import Row, read_all
+from trial.store import write_durably
+from trial.yaml_file import read, text
+
+__all__ = ["differences", "enter", "own_rows", "writable"]
+
+SPEC = "spec.yaml"
+MAY_CHANGE = {"search.trials", "workers"}
+"""What another run of a study may say anew: neither decides a trial's outcome."""
+
+
+def enter(study: Path, spec: Spec) -> Spec:
+    """Freeze the spec into a new study's folder, or check that an old study's is the same; return what holds.
+
+    Settings of ``numerics`` that the spec does not give are the frozen ones. Raises WrongInput where the folder
+    belongs to another spec, one line for each path that differs.
+    """
+    frozen = study / SPEC
+    if not frozen.exists():
+        if any(study.glob("rows/*.json")):
+            raise WrongInput(f"{study} holds rows and no {SPEC}: name a folder of its own with --study")
+        spec = spec.with_numerics()
+        _freeze(frozen, spec)
+        return spec
+    old: Spec = Spec.parse(read(frozen), where=frozen)
+    given = {name: getattr(spec.numerics, name) for name in spec.numerics.model_fields_set}
+    spec = spec.model_copy(update={"numerics": old.numerics.model_copy(update=given)})
+    differing = differences(old, spec)
+    if differing:
+        lines = "\n".join(f"  {path}: {before} → {after}" for path, before, after in differing)
+        raise WrongInput(f"{study} belongs to another spec; name another folder with --study, or undo:\n{lines}")
+    if spec != old:
+        _freeze(frozen, spec)
+    return spec
+
+
+def differences(old: Spec, new: Spec) -> list[tuple[str, Any, Any]]:
+    """Every path at which two specs differ, among those that may not change in a study, with both values."""
+    before, after = (_paths(spec.model_dump(mode="json")) for spec in (old, new))
+    paths = [path for path in {**before, **after} if path not in MAY_CHANGE]
+    absent = "(absent)"
+    return [
+        (path, before.get(path, absent), after.get(path, absent))
+        for path in paths
+        if before.get(path, absent) != after.get(path, absent)
+    ]
+
+
+def own_rows(study: Path, spec: Spec, experiment: Experiment, *, fingerprint: str) -> list[Row]:
+    """The study's rows that a search of this spec would write, in order of start; the dense row is not among them.
+
+    Raises WrongInput where the study's dense network was trained on other data than there is now.
+    """
+    rows = read_all(study)
+    dense = trial_id(None, experiment, fingerprint=fingerprint)
+    references = [row["trial"] for row in rows if row["method"] == DENSE]
+    if references and dense not in references:
+        raise WrongInput(
+            f"the data of {study} changed since the study was made: name another folder with --study, "
+            f"or restore the data (data: {experiment.data.folder or experiment.data.name})"
+        )
+    space = spec.space
+    own = []
+    for row in rows:
+        traced = space.trace(row)
+        if traced is None:
+            continue
+        recipe = Recipe.parse(traced[0], experiment, where=row["trial"])
+        if trial_id(recipe, experiment, fingerprint=fingerprint) == row["trial"]:
+            own.append(row)
+    return own
+
+
+@contextmanager
+def writable(study: Path) -> Iterator[None]:
+    """Name what stops a study from being written: a full disk is failed work, all else a wrong folder."""
+    try:
+        yield
+    except OSError as error:
+        kept = len(list(study.glob("rows/[!.]*.json")))
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
+            raise WorkFailed(f"{error.strerror} while writing {study}: {kept} finished rows are kept there") from error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise WrongInput(f"{study} is not a folder") from error
+        raise WrongInput(f"cannot write to {study}: {error.strerror}; name another folder with --study") from error
+
+
+def _freeze(frozen: Path, spec: Spec) -> None:
+    write_durably(frozen, text(spec.model_dump(mode="json")).encode())
+
+
+def _paths(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted path → value."""
+    paths: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            paths |= _paths(value, f"{prefix}{name}.")
+        else:
+            paths[f"{prefix}{name}"] = value
+    return paths
