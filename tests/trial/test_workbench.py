@@ -155,7 +155,7 @@ def test_masked_weights_are_zero_after_recovery(tmp_path: Path, given: dict[str,
 def broken(error: Exception) -> type[FilterL1]:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Broken(FilterL1):
-        def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float) -> Cut:
+        def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float) -> Cut:  # noqa: ARG002
             raise error
 
     return Broken

@@ -77,7 +77,7 @@ def test_what_is_no_yaml_is_refused_in_one_line(tmp_path: Path, content: str) ->
 def test_a_missing_file_a_folder_and_bytes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongInput, match=r"cannot read .*absent\.yaml: No such file"):
         read(tmp_path / "absent.yaml")
-    with pytest.raises(WrongInput, match="cannot read .*: Is a directory"):
+    with pytest.raises(WrongInput, match=r"cannot read .*: Is a directory"):
         read(tmp_path)
     (tmp_path / "bytes.yaml").write_bytes(b"a: \xff\xfe")
     with pytest.raises(WrongInput, match="not UTF-8 text"):

@@ -18,6 +18,9 @@ EVERY_SETTING = [
 ]
 
 
+DEFAULT_PENALTY = L1(lambda_=1e-4)
+
+
 @dataclass(frozen=True)
 class Example:
     share: Annotated[float, Uniform(0.0, 0.5)]
@@ -25,7 +28,7 @@ class Example:
     rounds: Annotated[int, Whole(1, 9)] = 2
     scope: Literal["layer", "global"] = "layer"
     nested: bool = True
-    penalty: L1 | Lp = L1(lambda_=1e-4)
+    penalty: L1 | Lp = DEFAULT_PENALTY
 
 
 @pytest.mark.parametrize(

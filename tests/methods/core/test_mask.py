@@ -14,9 +14,7 @@ LABELS = torch.tensor([0, 3, 1, 2, 1])
 def trained(given: nn.Module, mask: Mask, *, steps: int = 6, momentum: float = 0.9, decay: float = 0.1) -> nn.Module:
     """A copy of the network after some steps of SGD, the mask kept as training keeps it."""
     made = copy.deepcopy(given).train()
-    optimiser = torch.optim.SGD(
-        made.parameters(), lr=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
-    )
+    optimiser = torch.optim.SGD(made.parameters(), lr=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=decay)
     mask.zero_weights(made)
     for _ in range(steps):
         optimiser.zero_grad()

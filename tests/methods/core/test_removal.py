@@ -166,7 +166,7 @@ def test_a_mask_of_weights_loses_the_rows_and_columns_of_its_channels(name: str)
 def test_tensors_of_another_network_are_refused(change: Callable[[dict[str, Tensor]], object]) -> None:
     tensors = dict(network("plain").state_dict())
     change(tensors)
-    with pytest.raises(ValueError, match="belong to another network: (0.bias|other)"):
+    with pytest.raises(ValueError, match=r"belong to another network: (0\.bias|other)"):
         fit_shapes(network("plain"), tensors)
 
 
