@@ -1,8 +1,4 @@
-"""What a search tries for one knob: listed values, steps, whole numbers or a stretch of the number line.
-
-Written in a spec as one value, a list, ``{uniform: [low, high]}``, ``{log: [low, high]}`` or ``any``, which is the
-range that the knob's own type declares.
-"""
+"""What a search tries for one knob: listed values, steps, whole numbers or a stretch of the number line."""
 
 from __future__ import annotations
 
@@ -14,12 +10,9 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
-from analysis.errors import WrongInput, nearest
-from methods.core.knobs import Choice, Knob, Log, Options, Uniform, Value, Whole
+from methods.core.knobs import Value
 
-__all__ = ["Among", "Searched", "Steps", "Stretch", "Wholes", "declared", "parse", "tidy"]
-
-ANY = "any"
+__all__ = ["Among", "Searched", "Steps", "Stretch", "Wholes", "tidy"]
 
 
 class Searched(Protocol):
@@ -40,6 +33,10 @@ class Searched(Protocol):
 
     def distribution(self) -> BaseDistribution:
         """The same values as Optuna knows them."""
+        ...
+
+    def parameter(self, value: Any) -> Any:
+        """The value as Optuna's distribution holds it."""
         ...
 
     def holds(self, value: object) -> bool:
@@ -85,6 +82,10 @@ class Among:
         """A categorical distribution."""
         return CategoricalDistribution(self.values)
 
+    def parameter(self, value: Any) -> Any:
+        """The value as it is listed."""
+        return next(listed for listed in self.values if value == listed)
+
     def holds(self, value: object) -> bool:
         """Whether it is listed; True is not 1."""
         return any(value == listed and isinstance(value, bool) == isinstance(listed, bool) for listed in self.values)
@@ -96,7 +97,11 @@ class Among:
 
 @dataclass(frozen=True)
 class Steps:
-    """``low``, ``low + step``, … ``high``; ``high`` is reached."""
+    """``low``, ``low + step``, and so on as long as ``high`` is not passed.
+
+    Counted in the decimals that were written: from 0 to 0.95 there are nineteen steps of 0.05, in floats there are
+    not. Optuna is asked for the number of steps, since its own stepped floats count in floats.
+    """
 
     low: float
     high: float
@@ -105,7 +110,8 @@ class Steps:
     @property
     def size(self) -> int:
         """How many steps fit, the first value included."""
-        return round((self.high - self.low) / self.step) + 1
+        low, high, step = (Fraction(str(number)) for number in (self.low, self.high, self.step))
+        return int((high - low) // step) + 1
 
     def at(self, index: int) -> Value:
         """``low`` and ``index`` steps."""
@@ -113,11 +119,15 @@ class Steps:
 
     def suggest(self, trial: Trial, name: str) -> Value:
         """One of the steps."""
-        return tidy(trial.suggest_float(name, self.low, self.high, step=self.step))
+        return self.at(trial.suggest_int(name, 0, self.size - 1))
 
     def distribution(self) -> BaseDistribution:
-        """A stepped float distribution."""
-        return FloatDistribution(self.low, self.high, step=self.step)
+        """The number of steps, as an integer distribution."""
+        return IntDistribution(0, self.size - 1)
+
+    def parameter(self, value: Any) -> Any:
+        """How many steps the value is above ``low``."""
+        return round((value - self.low) / self.step)
 
     def holds(self, value: object) -> bool:
         """Whether it is one of the steps."""
@@ -155,6 +165,10 @@ class Wholes:
         """An integer distribution."""
         return IntDistribution(self.low, self.high)
 
+    def parameter(self, value: Any) -> Any:
+        """The number itself."""
+        return value
+
     def holds(self, value: object) -> bool:
         """Whether it is whole and between the ends."""
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -166,12 +180,11 @@ class Wholes:
 
 @dataclass(frozen=True)
 class Stretch:
-    """All numbers from ``low`` to ``high``, evenly or by their logarithms; ``is_open`` leaves both ends out."""
+    """All numbers from ``low`` to ``high``, both included, evenly or by their logarithms."""
 
     low: float
     high: float
     log: bool = False
-    is_open: bool = False
 
     @property
     def size(self) -> None:
@@ -181,129 +194,24 @@ class Stretch:
     def at(self, index: int) -> Value:
         """The low end; no other number has a place."""
         assert index == 0, "a stretch cannot be counted"
-        return self._ends()[0]
+        return self.low
 
     def suggest(self, trial: Trial, name: str) -> Value:
         """A number of the stretch, to 12 digits."""
-        value = tidy(trial.suggest_float(name, *self._ends(), log=self.log))
-        low, high = self._ends()
-        return min(max(value, low), high)
+        return min(max(tidy(trial.suggest_float(name, self.low, self.high, log=self.log)), self.low), self.high)
 
     def distribution(self) -> BaseDistribution:
         """A float distribution."""
-        return FloatDistribution(*self._ends(), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def parameter(self, value: Any) -> Any:
+        """The number itself."""
+        return value
 
     def holds(self, value: object) -> bool:
         """Whether it lies between the ends."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and self._ends()[0] <= float(str(value)) <= self._ends()[1]
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
     def written(self) -> Any:
         """The ends."""
         return {"log" if self.log else "uniform": [self.low, self.high]}
-
-    def _ends(self) -> tuple[float, float]:
-        # Optuna's ends belong to the range: an open one ends a millionth inside, where a recipe still validates.
-        margin = (self.high - self.low) * 1e-6 if self.is_open else 0.0
-        return self.low + margin, self.high - margin
-
-
-def declared(knob: Knob) -> Searched:
-    """The whole range that the knob's type declares, as it is searched: on its grid or in its steps."""
-    match knob.range:
-        case Choice(values):
-            return Among(values)
-        case Whole(low, high):
-            return Wholes(low, high)
-        case Uniform(grid=grid) | Log(grid=grid) if grid:
-            return Among(grid)
-        case Log(low, high):
-            return Stretch(low, high, log=True)
-        case Uniform(low, high, step, _, exclusive) if step is not None:
-            if exclusive:
-                low, high = tidy(low + step), tidy(high - step)
-            return _steps(low, high, step)
-        case Uniform(low, high, _, _, exclusive):
-            return Stretch(low, high, is_open=exclusive)
-        case Options():
-            raise TypeError(f"{knob.name} has options: it is a branch of the space, not a range")
-    raise TypeError(f"{knob.name}: no search is known for {knob.range!r}")
-
-
-def parse(knob: Knob, given: object, *, where: str) -> Searched:
-    """Read what a spec says of a knob; raises WrongInput for what lies outside the knob's declared range."""
-    if given == ANY:
-        return declared(knob)
-    if isinstance(given, dict):
-        return _between(knob, given, where=where)
-    values = given if isinstance(given, list) else [given]
-    if not values:
-        raise WrongInput(f"{knob.name} needs at least one value of {knob.range}, got an empty list ({where})")
-    accepted = [_accepted(knob, value, where=where) for value in values]
-    distinct = [value for place, value in enumerate(accepted) if value not in accepted[:place]]
-    is_numeric = all(isinstance(value, int | float) for value in distinct)
-    return Among(tuple(sorted(distinct)) if is_numeric else tuple(distinct))
-
-
-def _accepted(knob: Knob, value: object, *, where: str) -> Value:
-    if value is None:
-        raise WrongInput(f"{knob.name} has no value: {knob.range}, or any for the whole range ({where})")
-    assert not isinstance(knob.range, Options), "a branch of the space is read as one"
-    try:
-        return knob.range.accept(value)
-    except ValueError as error:
-        raise WrongInput(f"{knob.name} {error} ({where})") from None
-
-
-def _between(knob: Knob, given: dict[Any, Any], *, where: str) -> Searched:
-    """``{uniform: [low, high]}``, perhaps with a step, or ``{log: [low, high]}``."""
-    if isinstance(knob.range, Choice):
-        raise WrongInput(f"{knob.name} is one of {knob.range}, got {given!r} ({where})")
-    for key in given:
-        if key not in ("uniform", "log", "step"):
-            raise WrongInput(f"{key!r} is not a range: {nearest(str(key), ['uniform', 'log', 'step'])} ({where}.{key})")
-    scales = [key for key in given if key != "step"]
-    if len(scales) != 1:
-        raise WrongInput(f"{knob.name} needs one of uniform and log, got {', '.join(scales) or 'neither'} ({where})")
-    scale = scales[0]
-    place = f"{where}.{scale}"
-    ends = given[scale]
-    if not isinstance(ends, list) or len(ends) != 2:
-        raise WrongInput(f"{scale} takes two ends, [low, high], got {ends!r} ({place})")
-    low, high = (_end(knob, end, where=place) for end in ends)
-    if low >= high:
-        raise WrongInput(f"{scale} goes from a lower to a higher end, got {ends!r} ({place})")
-    if scale == "log" and low <= 0:
-        raise WrongInput(f"a log range starts above 0, got {ends!r} ({place})")
-    step = given.get("step")
-    if isinstance(knob.range, Whole):
-        if scale == "log" or step is not None:
-            raise WrongInput(f"{knob.name} is a whole number: accepted is {{uniform: [low, high]}} ({where})")
-        return Wholes(int(low), int(high))
-    if scale == "log":
-        if step is not None:
-            raise WrongInput(f"step belongs to uniform: a log range has none, got {step!r} ({where}.step)")
-        return Stretch(low, high, log=True)
-    is_open = False
-    if isinstance(knob.range, Uniform):
-        step = knob.range.step if step is None else step
-        is_open = knob.range.exclusive and (low, high) == (knob.range.low, knob.range.high)
-    if step is None:
-        return Stretch(low, high, is_open=is_open)
-    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= high - low:
-        raise WrongInput(f"step must lie in (0, {high - low:g}], got {step!r} ({where}.step)")
-    return _steps(low, high, float(step))
-
-
-def _end(knob: Knob, end: object, *, where: str) -> float:
-    # The ends of an open range are not in it, and still say where it ends.
-    if isinstance(knob.range, Uniform) and end in (knob.range.low, knob.range.high) and not isinstance(end, bool):
-        return float(str(end))
-    return float(_accepted(knob, end, where=where))
-
-
-def _steps(low: float, high: float, step: float) -> Steps:
-    """Steps as the decimals that were written: 0.95 is nineteen steps of 0.05, in floats it is not."""
-    exact_low, exact_step = Fraction(str(low)), Fraction(str(step))
-    count = (Fraction(str(high)) - exact_low) // exact_step
-    return Steps(float(low), float(exact_low + count * exact_step), float(step))

@@ -39,6 +39,11 @@ OBJECT_STORE_BYTES = 128 * 2**20
 """Only recipes and rows pass through it."""
 
 
+TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # mkdtemp's folder is ours
+"""Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
+PREFIX = "prunefront-"
+
+
 @contextmanager
 def session(*, workers: int) -> Iterator[Path]:
     """Start Ray with room for so many workers, and end it with the block; yields a folder for Tune's own files.
@@ -50,8 +55,8 @@ def session(*, workers: int) -> Iterator[Path]:
         os.environ.setdefault(name, setting)
     import ray
 
-    # Ray's sockets lie below this folder, and a socket's path must stay under 108 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="prunefront-", dir="/tmp" if os.name == "posix" else None))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY))
     empty = folder / "empty"
     empty.mkdir()
     (folder / "tune").mkdir()
@@ -74,6 +79,20 @@ def session(*, workers: int) -> Iterator[Path]:
         with _undisturbed():
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders that killed drivers left behind."""
+    for folder in TEMPORARY.glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if not pid.isdigit():
+            continue
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def _folder(package: str) -> Path:

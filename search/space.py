@@ -19,7 +19,8 @@ from methods import catalogue, method
 from methods.core.knobs import Knob, Options, Value, knobs
 from methods.core.knobs import parse as parse_method
 from methods.core.method import Method
-from search.ranges import ANY, Searched, declared, parse
+from search.grammar import ANY, declared, parse
+from search.ranges import Searched
 
 __all__ = ["Branch", "Flat", "Group", "Space"]
 
@@ -241,6 +242,7 @@ def _trace(
         value = row.get(name)
         if value is None or not searched.holds(value):
             return False
-        recipe[name] = parameters[f"{prefix}{chosen}.{name}"] = value
+        recipe[name] = value
+        parameters[f"{prefix}{chosen}.{name}"] = searched.parameter(value)
         distributions[f"{prefix}{chosen}.{name}"] = searched.distribution()
     return True

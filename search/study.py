@@ -94,7 +94,8 @@ def writable(study: Path) -> Iterator[None]:
     except OSError as error:
         kept = len(list(study.glob("rows/[!.]*.json")))
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
-            raise WorkFailed(f"{error.strerror} while writing {study}: {kept} finished rows are kept there") from error
+            rows = "1 finished row is" if kept == 1 else f"{kept} finished rows are"
+            raise WorkFailed(f"{error.strerror} while writing {study}: {rows} kept there") from error
         if isinstance(error, FileExistsError | NotADirectoryError):
             raise WrongInput(f"{study} is not a folder") from error
         raise WrongInput(f"cannot write to {study}: {error.strerror}; name another folder with --study") from error

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analysis.errors import WrongInput
+from search.check import describe
+from search.spec import MEASURED, Spec, load, ready
+from trial.data import load as load_data
+from trial.measures import measure
+from trial.networks import build
+
+SMALL = {
+    "network": {"name": "seed-cnn", "width": 0.125},
+    "data": {"name": "digits", "images": 300},
+    "search": {"methods": {"filter-l1": {"ratio": [0.2, 0.4]}}, "trials": 4},
+    "workers": 2,
+}
+
+
+def write(folder: Path, **changed: object) -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(SMALL | changed))
+    return path
+
+
+@pytest.mark.parametrize("name", ready())
+def test_a_ready_spec_is_valid_and_reads_back_as_it_is_frozen(name: str) -> None:
+    spec, named = load(name)
+    assert named == name
+    frozen = yaml.safe_load(yaml.safe_dump(spec.with_numerics().model_dump(mode="json")))
+    again = Spec.parse(frozen, where=name)
+    assert again == spec.with_numerics()
+
+
+def test_the_demo_is_what_it_is_said_to_be() -> None:
+    spec, _ = load("demo")
+    assert set(spec.space.methods.options) == {"magnitude-global", "filter-l1", "random-channels", "slimming"}
+    assert spec.search.trials >= 40
+    assert spec.workers == 2
+    assert (spec.network.name, spec.network.width, spec.data.name) == ("vgg16-bn", 0.125, "digits")
+    assert "slimming" in describe("demo", settings=[])
+
+
+def test_settings_replace_what_the_file_says(tmp_path: Path) -> None:
+    path = write(tmp_path, network="seed-cnn")
+    spec, _ = load(str(path), settings=["network.width=.25", "search.trials=7", "search.methods=[random-channels]"])
+    assert (spec.network.name, spec.network.width, spec.search.trials) == ("seed-cnn", 0.25, 7)
+    assert set(spec.space.methods.options) == {"random-channels"}
+
+
+def test_the_cores_are_shared_out_unless_numerics_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    spec, _ = load(str(write(tmp_path)))
+    assert (spec.with_numerics().numerics.threads, spec.with_numerics().numerics.dense_threads) == (4, 8)
+    spec, _ = load(str(write(tmp_path)), settings=["numerics.threads=3", "workers=16"])
+    assert (spec.with_numerics().numerics.threads, spec.with_numerics().numerics.dense_threads) == (3, 8)
+    spec, _ = load(str(write(tmp_path)), settings=["workers=16"])
+    assert spec.with_numerics().numerics.threads == 1
+
+
+def test_paths_are_written_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec, _ = load(str(write(tmp_path, data={"name": "parquet", "folder": "images"})))
+    assert spec.data.folder == tmp_path / "images"
+
+
+def test_what_a_search_can_be_for_is_what_a_trial_measures(tmp_path: Path) -> None:
+    spec, _ = load(str(write(tmp_path)))
+    splits = load_data(spec.data)
+    network = build(spec.network, classes=len(splits.classes), seed=0)
+    assert set(measure(network, splits, dense_weights=1)) == set(MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["search.objectives=[val_acuracy]"], "is not a measure: did you mean val_accuracy.*search.objectives"),
+        (["search.objectives=[latency_ms]"], "latency_ms is not measured in every trial"),
+        (["search.objectives=[macs, macs]"], "one or more different measures"),
+        (["search.objectives=[]"], "one or more different measures"),
+        (["search.sampler=tpee"], "'tpee' is not a sampler: did you mean tpe.*search.sampler"),
+        (["search.trails=3"], "'trails' is not a setting: did you mean trials.*search.trails"),
+        (["serach.trials=3"], "'serach' is not a setting: did you mean search"),
+        (["search.trials=0"], "trials.*got 0.*search.trials"),
+        (["workers=0"], "workers.*got 0"),
+        (["search.methods=null"], "methods takes names"),
+        (["search"], "--set takes path=value"),
+        (["search.trials.x=3"], "search.trials is 4, it has no x"),
+        (["search.trials=["], "is not YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(tmp_path: Path, settings: list[str], message: str) -> None:
+    with pytest.raises(WrongInput, match=message) as raised:
+        load(str(write(tmp_path)), settings=settings)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_near_miss_of_a_ready_spec_is_suggested() -> None:
+    with pytest.raises(WrongInput, match="neither a file nor a ready spec: did you mean demo"):
+        load("demmo")
