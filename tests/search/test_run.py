@@ -88,16 +88,6 @@ def forget_nothing(before: dict[str, dict[str, Any]], after: dict[str, dict[str,
     assert {trial: after[trial] for trial in before} == before
 
 
-@pytest.fixture
-def shadowed(tmp_path: Path) -> Path:
-    """A user's folder whose modules have the names of ours, and fail when they are imported."""
-    for name in ("analysis/__init__.py", "trial.py", "methods.py", "search.py", "prunefront.py"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("raise RuntimeError('the user\\'s own module was imported')")
-    return tmp_path
-
-
 def test_a_search_runs_ends_and_goes_on_with_a_larger_budget(shadowed: Path) -> None:
     first = run(shadowed)
     assert first.returncode == 0, first.stderr
