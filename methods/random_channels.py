@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from methods.core.method import ChannelMethod, Evidence
-from methods.core.units import Layer
+from methods.core.units import ChannelGroup, Layer
 
 __all__ = ["RandomChannels"]
 
@@ -29,3 +29,7 @@ class RandomChannels(ChannelMethod):
         digest = hashlib.sha256(f"{evidence.seed}/{layer.name}".encode()).digest()
         stream = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         return torch.rand(layer.weight.shape[0], generator=stream, dtype=torch.float64)
+
+    def group_scores(self, group: ChannelGroup, evidence: Evidence) -> Tensor:
+        """The root's draws: means of several would crowd around ½, and coupled channels would rarely go."""
+        return self.scores(group.layers[0], evidence)

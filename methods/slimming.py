@@ -31,8 +31,8 @@ class Slimming(ChannelMethod):
         return self.penalty
 
     def ranks(self, layer: Layer) -> bool:
-        """Whether a batch norm reads the layer."""
-        return layer.norm is not None
+        """Whether a batch norm with scales reads the layer."""
+        return layer.norm is not None and layer.norm.affine
 
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:  # noqa: ARG002
         """|γ| of the batch norm behind the layer, shape (out,)."""

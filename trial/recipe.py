@@ -13,6 +13,7 @@ from methods import catalogue, method
 from methods.core.knobs import Value, flat, parse
 from methods.core.method import Method
 from trial.experiment import Experiment
+from trial.networks import identity
 from trial.training import Training
 
 __all__ = ["Recipe", "digest", "trial_id"]
@@ -92,7 +93,7 @@ def trial_id(recipe: Recipe | None, experiment: Experiment, *, fingerprint: str)
     return digest(
         {
             "recipe": recipe.identity() if recipe else "dense",
-            "network": experiment.network.model_dump(mode="json"),
+            "network": identity(experiment.network),
             "dense": experiment.dense.model_dump(mode="json"),
             "data": fingerprint,
             "seed": experiment.seed,

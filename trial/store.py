@@ -1,7 +1,7 @@
 """The store of stages: each is computed once, whoever asks, and read back checked.
 
 A stage lies in a folder named by its key: ``tensors.safetensors``, complete before it gets its name, and
-``manifest.json``, written last, with the tensors' checksum and the stage's own record. A folder without a
+``manifest.json``, written last, with the stage's own record and the checksum of both. A folder without a
 manifest is no stage. Who makes a stage is settled by a claim that is handed in.
 """
 
@@ -123,23 +123,31 @@ class Store:
         folder = self._folder / key
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
-            data = (folder / TENSORS).read_bytes()
-            if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+            data, record = (folder / TENSORS).read_bytes(), manifest["record"]
+            if _checksum(data, record) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
-            return Product.from_bytes(data, manifest["record"])
+            return Product.from_bytes(data, record)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"stage {key[:16]} is damaged ({error}): it is made again", StoreDamaged, stacklevel=3)
             return None
 
     def _write(self, key: str, made: Product) -> None:
         folder = self._folder / key
         folder.mkdir(parents=True, exist_ok=True)
-        data = made.to_bytes()
-        manifest = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "record": dict(made.record)}
+        # As it will be read: JSON makes lists of tuples and text of keys.
+        data, record = made.to_bytes(), json.loads(json.dumps(dict(made.record)))
+        manifest = {"sha256": _checksum(data, record), "record": record}
         write_durably(folder / TENSORS, data)
         write_durably(folder / MANIFEST, json.dumps(manifest).encode())
+
+
+def _checksum(data: bytes, record: Mapping[str, Any]) -> str:
+    """Of tensors and record together: a record alone can hold what a row needs."""
+    hasher = hashlib.sha256(data)
+    hasher.update(json.dumps(record, sort_keys=True).encode())
+    return hasher.hexdigest()
 
 
 def write_durably(path: Path, data: bytes) -> None:

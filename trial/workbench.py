@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from trial import stages
 from trial.data import load
 from trial.experiment import Experiment
 from trial.measures import measure
-from trial.networks import build, source_hash
+from trial.networks import build, identity
 from trial.recipe import Recipe, digest, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import VERSIONS, OnEpoch
@@ -46,11 +45,7 @@ class Workbench:
         self._study_name = study_name
         self._worker = worker
         self._store = Store(study / "stages", FileClaims(study / "stages" / "claims"))
-        self._network_identity = {
-            **experiment.network.model_dump(mode="json"),
-            "source": source_hash(experiment.network),
-            "weights": _file_hash(experiment.network.weights),
-        }
+        self._network_identity = identity(experiment.network)
 
     @property
     def fingerprint(self) -> str:
@@ -243,7 +238,3 @@ def _refuse_nan(outcome: dict[str, Any]) -> None:
     odd = [name for name, value in outcome.items() if isinstance(value, float) and not math.isfinite(value)]
     if odd:
         raise ArithmeticError(f"{', '.join(odd)} came out as NaN or infinite")
-
-
-def _file_hash(path: Path | None) -> str | None:
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -25,11 +25,19 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that the loader would read as a number."""
+
+
+_FLOAT = re.compile(
+    r"""^(?: [-+]? (?: \.[0-9]+ | [0-9]+\.[0-9]* ) (?:[eE][-+]?[0-9]+)?
+          | [-+]? [0-9]+ [eE][-+]?[0-9]+
+          | [-+]? \.(?:inf|Inf|INF)
+          | \.(?:nan|NaN|NAN) )$""",
+    re.VERBOSE,
 )
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -42,7 +50,8 @@ def read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise WrongInput(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise WrongInput(f"{path}{line} is not YAML: {problem}") from None
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise WrongInput(f"{path} must hold a mapping of settings, got {type(given).__name__}")
     return given
@@ -62,4 +71,4 @@ def value(written: str, *, where: str) -> Any:
 
 def text(given: dict[str, Any]) -> str:
     """The mapping as YAML, in the order given; reading it back gives an equal mapping."""
-    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(given, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

@@ -61,8 +61,8 @@ def select(
     ⌊r·n⌋ as long as enough units may go.
 
     Returns what goes per layer (positions, ascending; layers that lose nothing are left out), the count asked
-    for, and for each protected layer how many of its units were spared. Raises ValueError for a NaN score,
-    naming the layer.
+    for, and for each layer that the floor spared how many more of its units would go without it. Raises
+    ValueError for a NaN score, naming the layer.
     """
     flat = {layer: score.detach().flatten().cpu().numpy() for layer, score in scores.items()}
     for layer, values in flat.items():
@@ -77,21 +77,16 @@ def select(
         return _tensors(goes), sum(asked.values()), floored
 
     wanted = count(ratio, sum(map(len, flat.values())))
+    unprotected = goes = _lowest_of_all(flat, wanted, {})
     protected: dict[str, np.ndarray] = {}
-    floored = {}
-    while True:
-        goes = _lowest_of_all(flat, wanted, protected)
-        short = [
-            layer for layer, gone in goes.items() if layer not in protected and len(flat[layer]) - len(gone) < keep_min
-        ]
-        if not short:
-            return _tensors(goes), wanted, floored
+    # Units that stand in for a protected layer's can bring their own layer to its floor: again until none is.
+    while short := [layer for layer in goes.keys() - protected if len(flat[layer]) - len(goes[layer]) < keep_min]:
         for layer in short:
-            may_go = max(len(flat[layer]) - keep_min, 0)
-            floored[layer] = len(goes[layer]) - may_go
-            open_to_cut = np.zeros(len(flat[layer]), dtype=bool)
-            open_to_cut[_lowest(flat[layer], may_go)] = True
-            protected[layer] = ~open_to_cut
+            protected[layer] = np.ones(len(flat[layer]), dtype=bool)
+            protected[layer][_lowest(flat[layer], max(len(flat[layer]) - keep_min, 0))] = False
+        goes = _lowest_of_all(flat, wanted, protected)
+    spared = {layer: len(unprotected[layer]) - len(gone) for layer, gone in goes.items()}
+    return _tensors(goes), wanted, {layer: units for layer, units in spared.items() if units > 0}
 
 
 def _lowest(values: np.ndarray, k: int) -> np.ndarray:

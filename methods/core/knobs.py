@@ -12,7 +12,7 @@ and the columns of a row are all read off it:
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -251,7 +251,8 @@ def _accept(accepted: Range, value: object) -> Value | type[Any]:
 
 
 def _number(value: object, accepted: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    # The comparison is false for NaN too, and exact for whole numbers that no float can hold.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"must be a number in {accepted}, got {value!r}")
     return float(value)
 

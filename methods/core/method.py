@@ -109,6 +109,11 @@ class ChannelMethod(Method):
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
         """One score per output channel, shape (out,); the lowest go first."""
 
+    def group_scores(self, group: ChannelGroup, evidence: Evidence) -> Tensor:
+        """One score per channel of a group, shape (group.size,): the mean of its members'."""
+        members = zip(group.layers, group.places, strict=True)
+        return torch.stack([self.scores(layer, evidence)[places] for layer, places in members]).mean(0)
+
     @property
     def ranking(self) -> Literal["layer", "global"]:
         """Whether each layer loses its own share or one ranking decides over all layers."""
@@ -127,7 +132,7 @@ class ChannelMethod(Method):
         """Choose the ⌊ratio · channels⌋ channels with the lowest scores, of each layer or of all together."""
         groups = channel_groups(network, evidence.images[:1])
         ranked = [group for group in groups if all(self.ranks(layer) for layer in group.layers)]
-        scores = {group.name: self._score(group, evidence) for group in ranked}
+        scores = {group.name: self.group_scores(group, evidence) for group in ranked}
         goes, asked, floored = select(scores, ratio, scope=self.ranking, keep_min=self.keep_min)
         units = _units(scores)
         weights: dict[str, Tensor] = {}
@@ -137,9 +142,6 @@ class ChannelMethod(Method):
             weights, asked_of_weights, spared = select(sizes, ratio, scope="layer", keep_min=1)
             units, asked, floored = units + _units(sizes), asked + asked_of_weights, floored | spared
         return Cut(units=units, asked=asked, channels=goes, weights=weights, floored=floored)
-
-    def _score(self, group: ChannelGroup, evidence: Evidence) -> Tensor:
-        return torch.stack([self.scores(layer, evidence) for layer in group.layers]).mean(0)
 
 
 def _units(scores: Mapping[str, Tensor]) -> int:

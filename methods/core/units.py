@@ -50,12 +50,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Layers whose output channels go together: channel i of one is channel i of all.
+    """Layers whose output channels go together.
 
-    ``layers[0]`` gives the group its name and is the root that removal starts from.
+    ``layers[0]`` gives the group its name and is the root that removal starts from. Channel i of the root is
+    channel ``places[m][i]`` of ``layers[m]``: i itself, except where a concatenation stands between them.
     """
 
     layers: tuple[Layer, ...]
+    places: tuple[Tensor, ...]
 
     @property
     def name(self) -> str:
@@ -112,7 +114,8 @@ def dependencies(network: nn.Module, image: Tensor) -> Any:
 def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     """The network's groups of coupled channels, in the order of their root layers.
 
-    The output layer's channels, and whatever is coupled with them, are left out.
+    The output layer's channels, and whatever is coupled with them, are left out. A layer that is added to a
+    concatenation is no root: the concatenated layers' groups share its channels out.
     """
     graph = dependencies(network, image)
     names = {module: name for name, module in network.named_modules()}
@@ -123,11 +126,14 @@ def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
         if layer.name in seen:
             continue
         members, norms = _coupled(graph, layer.module)
+        if any(module.weight.shape[0] < layer.weight.shape[0] for module in members):
+            continue
         coupled = [names[module] for module in members]
         seen.update(coupled)
         if output in coupled:
             continue
-        groups.append(ChannelGroup(tuple(Layer(names[module], module, norms.get(module)) for module in members)))
+        layers = (Layer(names[module], module, norms.get(module)) for module in members)
+        groups.append(ChannelGroup(tuple(layers), tuple(members.values())))
     return groups
 
 
@@ -138,15 +144,15 @@ def root_pruner(layer: nn.Module) -> Any:
 
 def _coupled(
     graph: Any, root: nn.Conv2d | nn.Linear
-) -> tuple[list[nn.Conv2d | nn.Linear], dict[nn.Module, nn.BatchNorm2d]]:
-    """The layers whose output channels go with the root's, root first, and the norm that reads each."""
-    members: list[nn.Conv2d | nn.Linear] = []
+) -> tuple[dict[nn.Conv2d | nn.Linear, Tensor], dict[nn.Module, nn.BatchNorm2d]]:
+    """The layers whose output channels go with the root's, root first, at which places, and each one's norm."""
+    members: dict[nn.Conv2d | nn.Linear, Tensor] = {}
     norms: dict[nn.Module, nn.BatchNorm2d] = {}
-    for dependency, _ in graph.get_pruning_group(root, root_pruner(root), idxs=list(range(root.weight.shape[0]))):
-        module = dependency.target.module
-        if isinstance(module, WEIGHTED) and graph.is_out_channel_pruning_fn(dependency.handler):
-            if module not in members:
-                members.append(module)
+    for item in graph.get_pruning_group(root, root_pruner(root), idxs=list(range(root.weight.shape[0]))):
+        module = item.dep.target.module
+        if isinstance(module, WEIGHTED) and graph.is_out_channel_pruning_fn(item.dep.handler):
+            places = [place for _, place in sorted(zip(item.root_idxs, item.idxs, strict=True))]
+            members.setdefault(module, torch.tensor(places))
         elif isinstance(module, nn.BatchNorm2d):
-            norms |= {node.module: module for node in dependency.target.inputs if isinstance(node.module, WEIGHTED)}
+            norms |= {node.module: module for node in item.dep.target.inputs if isinstance(node.module, WEIGHTED)}
     return members, norms

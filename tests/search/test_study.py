@@ -58,7 +58,10 @@ def test_numerics_that_are_not_given_are_the_frozen_ones(tmp_path: Path, monkeyp
         ({"seed": 1}, "  seed: 0 → 1"),
         ({"network": {"name": "seed-cnn", "width": 0.25}}, "  network.width: 0.125 → 0.25"),
         ({"recovery": {"epochs": 9, "rate": 0.02}}, "  recovery.epochs: 5 → 9"),
-        ({"search": {**AIMED, "methods": {"filter-l1": {"ratio": 0.5}}}}, "  search.methods.filter-l1.ratio: [0.2, 0.4] → 0.5"),
+        (
+            {"search": {**AIMED, "methods": {"filter-l1": {"ratio": 0.5}}}},
+            "  search.methods.filter-l1.ratio: [0.2, 0.4] → 0.5",
+        ),
         ({"search": {**AIMED, "objectives": ["macs"]}}, "  search.objectives: ['params', 'macs'] → ['macs']"),
         ({"search": {**AIMED, "sampler": "random"}}, "  search.sampler: tpe → random"),
     ],

@@ -20,7 +20,10 @@ def search(**changed: Any) -> dict[str, Any]:
     ("spec", "message"),
     [
         (search(methods={"filter-l2": "any"}), "'filter-l2' is not a method: did you mean filter-l1"),
-        (search(methods={"filter-l1": {"ratio": 1.7}}), "[0, 0.95], got 1.7 (spec.yaml: search.methods.filter-l1.ratio)"),
+        (
+            search(methods={"filter-l1": {"ratio": 1.7}}),
+            "ratio must lie in [0, 0.95], got 1.7 (spec.yaml: search.methods.filter-l1.ratio)",
+        ),
         (search(methods={"filter-l1": {"ration": 0.5}}), "filter-l1 has no knob 'ration': did you mean ratio"),
         (search(methods={"slimming": {"ratio": 0.5, "penalty": {"l1": {}}}}), "penalty l1 needs lambda"),
         (search(methods={"slimming": "any"}), "scales, and the network has no batch norm: leave slimming out"),

@@ -6,15 +6,17 @@ Sources: [He 2015] Delving deep into rectifiers, ICCV. [Li 2017] Pruning filters
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from trial.networks.catalogue import NETWORKS, register
-from trial.networks.own import load_weights, made_by, source_file_hash
+from trial.networks.own import load_weights, made_by, source_file_hash, weights_file_hash
 from trial.networks.settings import Network
 from trial.seeds import derived
 
-__all__ = ["Network", "build", "names", "register", "source_hash"]
+__all__ = ["Network", "build", "identity", "names", "register", "source_hash"]
 
 
 def names() -> list[str]:
@@ -49,3 +51,13 @@ def source_hash(network: Network) -> str:
         WrongInput: The code's file cannot be found.
     """
     return "" if network.code is None else source_file_hash(network.code)
+
+
+def identity(network: Network) -> dict[str, Any]:
+    """What tells a network from another, on any machine and ready for JSON: a user's files by content, not by place.
+
+    Raises:
+        WrongInput: A user's code or weights file cannot be found.
+    """
+    weights = None if network.weights is None else weights_file_hash(network.weights)
+    return {**network.model_dump(mode="json"), "source": source_hash(network), "weights": weights}

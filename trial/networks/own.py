@@ -14,7 +14,7 @@ from torch import nn
 
 from analysis.errors import WrongInput
 
-__all__ = ["load_weights", "made_by", "source_file_hash"]
+__all__ = ["load_weights", "made_by", "source_file_hash", "weights_file_hash"]
 
 
 def made_by(code: str, *, classes: int) -> nn.Module:
@@ -74,6 +74,14 @@ def source_file_hash(code: str) -> str:
     if found is None or found.origin is None or not Path(found.origin).is_file():
         raise WrongInput(f"network.code: no file for {module} on Python's path or in {Path.cwd()}")
     return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+
+
+def weights_file_hash(file: Path) -> str:
+    """Hash a file of trained weights (sha256, 64 hex digits); raises WrongInput where it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WrongInput(f"network.weights: {file} cannot be read: {error.strerror}") from None
 
 
 def _imported(code: str) -> Callable[..., Any]:

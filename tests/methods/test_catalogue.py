@@ -1,0 +1,245 @@
+"""Laws that every method of the catalogue keeps: a method added later is covered without a line here."""
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from analysis.errors import WrongInput
+from analysis.schema import RECIPE
+from methods.core.cut import Cut, count
+from methods.core.knobs import knobs
+from methods.core.method import ChannelMethod, Method
+from methods.core.units import output_layer, weighted_layers
+from tests.methods.examples import NETWORKS, evidence, images, made, network
+from tests.methods.laws import plain, state, units
+from trial.experiment import Experiment
+from trial.recipe import Recipe
+
+CATALOGUE = methods.catalogue()
+CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, ChannelMethod)]
+
+# Methods that a law does not bind, with the reason. Empty is the aim.
+NOT_NESTED: dict[str, str] = {}
+NOT_SCALE_FREE: dict[str, str] = {}
+BLIND = {"random-channels": "the control looks at no weight"}
+
+RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
+
+
+def cases() -> Iterator[object]:
+    """Every method at each setting of its knobs, on every network that it accepts."""
+    for owner in CATALOGUE.values():
+        for method in made(owner, ratio=0.5, keep_min=1):
+            settings = "-".join(f"{getattr(method, knob.attribute)}" for knob in knobs(owner) if knob.name != "ratio")
+            for name in NETWORKS:
+                if method.refusal(network(name)) is None:
+                    yield pytest.param(method, name, id=f"{owner.name()}-{settings}-{name}")
+
+
+every_case = pytest.mark.parametrize(("method", "name"), list(cases()))
+every_method = pytest.mark.parametrize("owner", CATALOGUE.values(), ids=CATALOGUE)
+
+
+def cut(method: Method, given: nn.Module, *, ratio: float, seed: int = 0) -> Cut:
+    return method.cut(given, evidence(seed=seed), ratio=ratio)
+
+
+@every_case
+def test_counts_are_exact_cuts_are_nested_and_ratio_0_changes_nothing(method: Method, name: str) -> None:
+    given = network(name)
+    cuts = [cut(method, given, ratio=ratio) for ratio in RATIOS]
+    assert plain(cuts[0]) | {"units": 0} == {"units": 0, "asked": 0, "channels": {}, "weights": {}, "floored": {}}
+    # Every layer has a multiple of 4 units, so ⌊r·n⌋ per layer and over all are one number for these three.
+    for ratio, made_cut in zip(RATIOS[1:4], cuts[1:4], strict=True):
+        assert made_cut.asked == count(ratio, made_cut.units)
+        floored = sum(made_cut.floored.values())
+        assert made_cut.asked - floored <= made_cut.size <= made_cut.asked
+        assert made_cut.size == made_cut.asked or floored
+    if method.name() not in NOT_NESTED:
+        for smaller, larger in itertools.pairwise(cuts):
+            assert units(smaller) <= units(larger)
+
+
+@every_case
+def test_the_floor_is_kept_and_the_output_is_not_touched(method: Method, name: str) -> None:
+    given = network(name)
+    output = output_layer(given, images(1))
+    sizes = {layer.name: layer.weight for layer in weighted_layers(given)}
+    for keep_min in (1, 3):
+        held = replace(method, keep_min=keep_min) if isinstance(method, ChannelMethod) else method
+        chosen = cut(held, given, ratio=0.95)
+        assert output not in chosen.channels
+        for layer, gone in chosen.channels.items():
+            assert 0 <= gone.min() <= gone.max() < len(sizes[layer])
+            assert len(set(gone.tolist())) == len(gone) <= len(sizes[layer]) - keep_min
+        for layer, gone in chosen.weights.items():
+            assert len(set(gone.tolist())) == len(gone) < sizes[layer].numel()
+
+
+@every_case
+def test_a_cut_is_repeatable_and_leaves_everything_as_it_was(method: Method, name: str) -> None:
+    given, seen = network(name).train(), evidence()
+    next(iter(given.children())).eval()
+    next(given.parameters()).requires_grad_(False)
+    before, images_before = state(given), seen.images.clone()
+    first = method.cut(given, seen, ratio=0.5)
+    assert state(given) == before
+    assert torch.equal(seen.images, images_before)
+    assert plain(method.cut(given, seen, ratio=0.5)) == plain(first)
+    assert plain(cut(method, network(name), ratio=0.5)) == plain(first), "modes or requires_grad decide the cut"
+
+
+@every_case
+def test_weights_times_a_constant_are_cut_alike(method: Method, name: str) -> None:
+    if method.name() in NOT_SCALE_FREE:
+        pytest.skip(NOT_SCALE_FREE[method.name()])
+    given, scaled = network(name), network(name)
+    with torch.no_grad():
+        for parameter in scaled.parameters():
+            # A power of two: no score is rounded.
+            parameter.mul_(8)
+    assert plain(cut(method, scaled, ratio=0.5)) == plain(cut(method, given, ratio=0.5))
+
+
+@every_method
+def test_nan_weights_are_refused(owner: type[Method]) -> None:
+    if owner.name() in BLIND:
+        pytest.skip(BLIND[owner.name()])
+    given = network("normed")
+    for parameter in given.parameters():
+        nn.init.constant_(parameter, torch.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        cut(made(owner, ratio=0.5, keep_min=1)[0], given, ratio=0.5)
+
+
+@every_method
+def test_a_method_tells_what_it_does_and_where_it_comes_from(owner: type[Method]) -> None:
+    summary, formula, source = owner.about()
+    assert summary.endswith(".")
+    assert "\n\n" not in summary
+    assert re.search(r"[=<>~]", formula), formula
+    keys = re.findall(r"[A-Z]\w+ \d{4}", source)
+    assert keys, f"{owner.name()} names no source"
+    for key in keys:
+        assert key in sources()
+
+
+def test_every_source_that_is_named_stands_in_sources_md() -> None:
+    for file in Path(methods.__file__).parent.rglob("*.py"):
+        for key in re.findall(r"\[([A-Z]\w+ \d{4})", file.read_text(encoding="utf-8")):
+            assert key in sources(), f"{file.name} cites {key}"
+
+
+def sources() -> set[str]:
+    lines = (Path(methods.__file__).parent / "sources.md").read_text(encoding="utf-8").splitlines()
+    return {line.split("|")[1].strip() for line in lines if line.startswith("| ")}
+
+
+@pytest.mark.parametrize("owner", CHANNEL_METHODS, ids=lambda owner: owner.name())
+def test_batch_norm_that_is_needed_and_missing_is_refused_in_one_line(owner: type[Method]) -> None:
+    for method in made(owner, ratio=0.5, keep_min=1):
+        refusal = method.refusal(network("plain"))
+        if "batch norm" in owner.needs:
+            assert refusal is not None
+            assert owner.name() in refusal
+            assert "no batch norm" in refusal
+            assert "\n" not in refusal
+        else:
+            assert refusal is None
+        assert method.refusal(network("normed")) is None
+
+
+@every_method
+def test_penalties_go_with_sparsity_training(owner: type[Method]) -> None:
+    for method in made(owner):
+        assert (method.sparsifier is not None) == ("sparsity training" in owner.needs)
+
+
+def test_exemptions_are_of_methods_that_exist() -> None:
+    assert {*NOT_NESTED, *NOT_SCALE_FREE, *BLIND} <= set(CATALOGUE)
+
+
+def test_names_are_files_in_alphabetical_order() -> None:
+    folder = Path(methods.__file__).parent
+    files = sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+    assert list(CATALOGUE) == [file.replace("_", "-") for file in files]
+    assert {"filter-l1", "magnitude-global", "random-channels", "slimming"} <= set(CATALOGUE)
+
+
+def test_a_knob_that_the_schema_names_has_the_schemas_kind() -> None:
+    kinds = methods.columns()
+    for column in RECIPE:
+        assert kinds.get(column.name, column.kind) == column.kind, column.name
+
+
+def test_an_unknown_method_is_answered_with_the_nearest() -> None:
+    with pytest.raises(WrongInput, match=r"'filter_l1' is not a method: did you mean filter-l1\?.*\(spec\.yaml\)"):
+        methods.method("filter_l1", where="spec.yaml")
+
+
+NEW_METHOD = '''
+"""The filters with the largest mean go."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from methods.core.knobs import Whole
+from methods.core.method import ChannelMethod
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargestMean(ChannelMethod):
+    """Cut the filters with the largest mean.
+
+    s_i = −mean W[i]                                                              [Li 2017, not §3.1]
+    """
+
+    glances: Annotated[int, Whole(1, 3)] = 2
+
+    def scores(self, layer, evidence):
+        return -layer.weight.flatten(1).mean(1)
+'''
+
+
+def test_a_method_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "largest_mean.py").write_text(NEW_METHOD, encoding="utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    methods.catalogue.cache_clear()
+    try:
+        assert set(methods.catalogue()) == {*CATALOGUE, "largest-mean"}
+        assert methods.columns() == {**methods.columns(), "glances": "int"}
+        experiment = Experiment.parse({"network": "seed-cnn", "data": "digits"}, where="spec.yaml")
+        recipe = Recipe.parse({"method": "largest-mean", "ratio": 0.5, "glances": 3}, experiment, where="spec.yaml")
+        assert recipe.knobs() == {"method": "largest-mean", "ratio": 0.5, "keep_min": 1, "glances": 3}
+        assert recipe.apply == "remove"
+        assert cut(recipe.method, network("normed"), ratio=0.5).size == 10
+    finally:
+        methods.catalogue.cache_clear()
+        sys.modules.pop("methods.largest_mean", None)
+        vars(methods).pop("largest_mean", None)
+
+
+def test_nothing_of_the_added_method_is_left() -> None:
+    assert methods.catalogue() == CATALOGUE
+    assert "glances" not in methods.columns()
+
+
+def test_a_file_without_a_method_is_its_authors_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty_file.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    methods.catalogue.cache_clear()
+    try:
+        with pytest.raises(TypeError, match=r"methods/empty_file\.py must hold one method, found 0"):
+            methods.catalogue()
+    finally:
+        methods.catalogue.cache_clear()
+        sys.modules.pop("methods.empty_file", None)
+        vars(methods).pop("empty_file", None)

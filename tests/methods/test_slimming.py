@@ -1,0 +1,90 @@
+import pytest
+import torch
+from torch import nn
+
+from methods.core.penalties import L1, TL1, Lp
+from methods.slimming import Slimming
+from tests.methods.examples import evidence, network
+
+PENALTY = L1(lambda_=1e-4)
+
+
+def scaled(first: list[float], second: list[float]) -> nn.Sequential:
+    """Two convolutions whose norms have these scales."""
+    made = nn.Sequential(
+        *(nn.Conv2d(3, len(first), 3), nn.BatchNorm2d(len(first)), nn.ReLU()),
+        *(nn.Conv2d(len(first), len(second), 3), nn.BatchNorm2d(len(second))),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(len(second), 4)),
+    ).double()
+    with torch.no_grad():
+        made[1].weight.copy_(torch.tensor(first))
+        made[4].weight.copy_(torch.tensor(second))
+    return made
+
+
+def cut(given: nn.Module, ratio: float, *, keep_min: int = 1) -> dict[str, list[int]]:
+    chosen = Slimming(ratio=ratio, penalty=PENALTY, keep_min=keep_min).cut(given, evidence(), ratio=ratio)
+    return {layer: gone.tolist() for layer, gone in chosen.channels.items()}
+
+
+def test_is_the_sorted_list_of_all_scales() -> None:
+    given = network("normed")
+    ranked = sorted(
+        (abs(gamma), place, channel)
+        for place, norm in enumerate(("1", "5"))
+        for channel, gamma in enumerate(given.get_parameter(f"{norm}.weight").tolist())
+    )
+    lowest = [(("0", "4")[place], channel) for _, place, channel in ranked[:9]]
+    expected = {layer: sorted(channel for of, channel in lowest if of == layer) for layer in ("0", "4")}
+    assert cut(given, 0.45) == expected
+
+
+def test_sign_does_not_matter_and_layers_share_one_ranking() -> None:
+    assert cut(scaled([0.1, -3.0, 2.0], [-0.2, 5.0, -4.0]), 0.5) == {"0": [0, 2], "3": [0]}
+
+
+def test_equal_scales_go_in_order_of_position() -> None:
+    """Public code drops every scale at the threshold, here all eight, and empties both layers."""
+    assert cut(scaled([0.5, 0.5, 0.5, 0.5], [0.5, 0.5, -0.5, 0.5]), 0.625) == {"0": [0, 1, 2], "3": [0, 1]}
+
+
+def test_ratio_0_drops_no_channel() -> None:
+    """A strict > against the lowest scale drops one."""
+    assert cut(scaled([0.0, 1.0, 2.0], [3.0, 4.0, 5.0]), 0.0) == {}
+
+
+def test_a_layer_of_zeros_keeps_its_floor_and_others_stand_in() -> None:
+    given = scaled([0.0, 0.0, 0.0, 0.0], [1.0, 4.0, 2.0, 3.0])
+    assert cut(given, 0.5) == {"0": [0, 1, 2], "3": [0]}
+    assert cut(given, 0.5, keep_min=3) == {"0": [0], "3": [0]}
+
+
+def test_convolutions_without_a_norm_behind_them_are_left_alone() -> None:
+    chosen = Slimming(ratio=0.95, penalty=PENALTY).cut(network("flat"), evidence(), ratio=0.95)
+    assert (chosen.units, set(chosen.channels)) == (8, {"0"})
+
+
+def test_a_norm_without_scales_ranks_nothing() -> None:
+    """Reading its scale once ended the trial with an AttributeError."""
+    given = scaled([0.1, 0.2], [0.3, 0.4, 0.5, 0.6])
+    given[1] = nn.BatchNorm2d(2, affine=False).double()
+    assert cut(given, 0.5) == {"3": [0, 1]}
+
+
+def test_coupled_scales_are_averaged() -> None:
+    given = network("residual")
+    stem, second = (given.get_parameter(f"{name}_norm.weight").abs().tolist() for name in ("stem", "second"))
+    first = given.get_parameter("first_norm.weight").abs().tolist()
+    ranked = sorted([((a + b) / 2, 0, i) for i, (a, b) in enumerate(zip(stem, second, strict=True))]
+                    + [(gamma, 1, i) for i, gamma in enumerate(first)])[:10]  # fmt: skip
+    chosen = cut(given, 0.5)
+    assert chosen["stem"] == sorted(i for _, group, i in ranked if group == 0)
+    assert chosen["first"] == sorted(i for _, group, i in ranked if group == 1)
+
+
+@pytest.mark.parametrize("penalty", [PENALTY, Lp(lambda_=1e-3, p=0.5), TL1(lambda_=1e-3, a=1.0)], ids=str)
+def test_the_penalty_is_trained_with_and_does_not_change_the_ranking(penalty: L1 | Lp | TL1) -> None:
+    method = Slimming(ratio=0.5, penalty=penalty)
+    assert method.sparsifier == penalty
+    chosen = method.cut(network("normed"), evidence(), ratio=0.5)
+    assert {layer: gone.tolist() for layer, gone in chosen.channels.items()} == cut(network("normed"), 0.5)
