@@ -2,41 +2,47 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-all check bench lock wheel
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check bench wheel lock
 
-# The stamp is newer than its inputs once everything is installed, so a second call installs nothing.
+help: # print this list
+	@sed -n 's/^\([a-z-]*\):[^#]*# \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+# The stamp is newer than its inputs once everything is installed, so a second call installs nothing. Where an
+# installation was interrupted, half of a package can look like all of it: the next call begins anew.
 .venv/stamp: requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv
+	@if test -e .venv/unfinished || ! $(BIN)/python -c ''; then rm -rf .venv; fi 2>/dev/null
+	@$(PYTHON) -c 'import sys; sys.exit(f"{sys.executable} is Python {sys.version.split()[0]}, and 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@mkdir -p .venv && touch .venv/unfinished
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	touch $@
+	@rm .venv/unfinished && touch $@
 
-setup: .venv/stamp
+setup: .venv/stamp # build .venv: every package, pinned and hashed; a second call does nothing
 
-demo: setup
+demo: setup # search over four methods on bundled images: a few minutes on two cores
 	$(BIN)/prunefront run demo
 
-test: setup
+test: setup # the tests, without the slow ones
 	$(BIN)/python -m pytest -m "not slow" tests
 
-test-all: setup
+test-all: setup # the slow tests too
 	$(BIN)/python -m pytest tests
 
-check: setup
+check: setup # ruff, mypy --strict, import-linter, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q --doctest-modules --ignore=tests --ignore=benchmarks methods trial search analysis prunefront.py
+	$(BIN)/python -m pytest -q --doctest-modules methods trial search analysis prunefront.py
 
-bench: setup
+bench: setup # measure: one line a figure
 	$(BIN)/python -m benchmarks
 
-wheel: setup
+wheel: setup # dist/: the wheel to install elsewhere
 	$(BIN)/python -m build --wheel --no-isolation
 
-# Rewrites requirements.txt: every platform, every hash, no download address.
-lock: .venv/stamp
+lock: setup # rewrite requirements.txt: every platform, every hash, no address
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --group dev --all-extras --output-file requirements.txt --upgrade pyproject.toml
+	  --group dev --output-file requirements.txt --upgrade pyproject.toml

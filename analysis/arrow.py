@@ -35,7 +35,8 @@ def array(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
         buffers.append(pa.py_buffer(np.packbits(is_true, bitorder="little")))
     else:
         numbers = [0 if value is None else value for value in values]
-        buffers.append(pa.py_buffer(np.array(numbers, dtype=arrow_type.to_pandas_dtype())))
+        kind = "f" if pa.types.is_floating(arrow_type) else "i"  # to_pandas_dtype imports pandas too, before pyarrow 26
+        buffers.append(pa.py_buffer(np.array(numbers, dtype=f"{kind}{arrow_type.bit_width // 8}")))
     return pa.Array.from_buffers(arrow_type, len(values), buffers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -24,7 +25,9 @@ STARTUP = 12
 
 def _tpe(seed: int) -> optuna.samplers.BaseSampler:
     # One knob at a time: a joint model knows nothing of knobs that only some recipes have.
-    return optuna.samplers.TPESampler(n_startup_trials=STARTUP, multivariate=False, constant_liar=True, seed=seed)
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        # Before Optuna 5 the constant liar is called experimental, at every start.
+        return optuna.samplers.TPESampler(n_startup_trials=STARTUP, multivariate=False, constant_liar=True, seed=seed)
 
 
 def _random(seed: int) -> optuna.samplers.BaseSampler:
