@@ -111,8 +111,9 @@ class Drawn(Progress):
         self._running = 0
         self._front: FrontSummary | None = None
         self._front_due = 0.0
+        self._preparing = "starting the workers"
+        # Last: it draws at once.
         self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=4, transient=True)
-        self._training = ""
         self._live.start()
 
     def say(self, line: str) -> None:
@@ -121,12 +122,12 @@ class Drawn(Progress):
 
     def epoch(self, epoch: Epoch, *, epochs: int) -> None:
         """Show the epoch in place."""
-        self._training = f"dense network: epoch {epoch.epoch}/{epochs}, validation accuracy {epoch.val_accuracy:.3f}"
+        self._preparing = f"dense network: epoch {epoch.epoch}/{epochs}, validation accuracy {epoch.val_accuracy:.3f}"
 
     def begin(self) -> None:
-        """Start the clock; the dense network is trained."""
+        """Start the clock; workers and dense network are there."""
         super().begin()
-        self._training = ""
+        self._preparing = ""
 
     def finished(self, row: Row) -> None:
         """Show the trial among the latest."""
@@ -154,8 +155,8 @@ class Drawn(Progress):
         return summarise(pa.Table.from_pylist(rows, schema=arrow_schema(columns())), self.objectives)
 
     def _picture(self) -> RenderableType:
-        if self._training:
-            return Text(self._training)
+        if self._preparing:
+            return Text(self._preparing)
         done = len(self.rows)
         failed = sum(row["state"] == "failed" for row in self.rows)
         bar = Table.grid(padding=(0, 1))

@@ -60,6 +60,7 @@ def session(*, workers: int) -> Iterator[Path]:
     empty = folder / "empty"
     empty.mkdir()
     (folder / "tune").mkdir()
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         try:
             ray.init(
@@ -74,6 +75,8 @@ def session(*, workers: int) -> Iterator[Path]:
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise WorkFailed(f"Ray did not start: {' '.join(str(error).split())[:300]}") from error
+        with contextlib.suppress(ValueError):  # only the main thread has signals
+            signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
         yield folder / "tune"
     finally:
         with _undisturbed():

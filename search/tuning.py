@@ -20,6 +20,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from analysis.errors import WorkFailed
@@ -140,6 +141,10 @@ class Proposals(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial reports once, at its end."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles what it is given, to restore a search that we go on with from the rows."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing is kept: the rows are what a search goes on from."""
 
@@ -153,6 +158,9 @@ class _Beat(tune.Callback):
     def __init__(self, turn: Callable[[], None]) -> None:
         self.last_error = ""
         self._turn = turn
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         lines = str(trial.get_error() or "").strip().splitlines()
@@ -181,7 +189,7 @@ def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, tu
     beat = _Beat(watch)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it prints tracebacks; what is lost is counted above
     gpus = torch.cuda.device_count()
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(Worker, place=place), {"cpu": 1, **({"gpu": min(1, gpus / workers)} if gpus else {})}
         ),
@@ -197,7 +205,11 @@ def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, tu
             failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
-    ).fit()
+    )
+    try:
+        tuner.fit()
+    except (tune.TuneError, RayError) as error:
+        raise WorkFailed(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
 
 
 def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
@@ -208,7 +220,7 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
     for reference in made:
         try:
             said = ray.get(reference)
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise WorkFailed(f"the dense network's worker failed: {' '.join(str(error).split())[-300:]}") from error
         if isinstance(said, Epoch):
             on_epoch(said)

@@ -20,6 +20,7 @@ from trial import stages
 from trial.data import load
 from trial.experiment import Experiment
 from trial.measures import measure
+from trial.memory import keep_freed_memory
 from trial.networks import build, identity
 from trial.recipe import Recipe, digest, trial_id
 from trial.rows import Row, blank, read, write
@@ -40,6 +41,7 @@ class Workbench:
     def __init__(self, experiment: Experiment, study: Path, *, study_name: str, worker: str) -> None:
         self.experiment = experiment
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        keep_freed_memory()
         self._splits = load(experiment.data, device=str(self.device))
         self._study = study
         self._study_name = study_name
