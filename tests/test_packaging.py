@@ -131,7 +131,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2400)
 def test_the_wheel_runs_the_demo_where_the_users_files_have_our_names(installed: Path, shadowed: Path) -> None:
     # Neither this checkout nor this environment may help; bytecode is written, else each worker compiles torch anew.
     ours = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
@@ -139,7 +139,7 @@ def test_the_wheel_runs_the_demo_where_the_users_files_have_our_names(installed:
         [installed, "run", "demo", "--trials", "4", "--set", "dense.epochs=1", "--set", "recovery.epochs=1"],
         cwd=shadowed,
         env={name: value for name, value in os.environ.items() if name not in ours},
-        timeout=900,
+        timeout=1500,
     )
     assert done.returncode == 0, done.stderr
     study = shadowed / "studies" / "demo"
