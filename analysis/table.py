@@ -6,7 +6,6 @@ rows compacted, so that ten thousand of them are read in milliseconds, and may b
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import arrow
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
+from analysis.row import read_row
 from analysis.schema import COLUMNS, Kind, arrow_schema, check_schema_version
 
 if TYPE_CHECKING:
@@ -170,20 +170,10 @@ def _newer_rows(folder: Path, compacted: pa.Table | None, *, since: int) -> dict
         return {}
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
     return {
-        folder / entry.name: _read_row(folder / entry.name)
+        folder / entry.name: read_row(folder / entry.name)
         for entry in sorted(files, key=lambda entry: entry.name)
         if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since
     }
-
-
-def _read_row(path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise WrongInput(f"{path} is not JSON ({error}): delete it and the trial is run again") from error
-    if not isinstance(row, dict):
-        raise WrongInput(f"{path} must hold one JSON object, got {type(row).__name__}")
-    return row | {"trial": path.stem}
 
 
 def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:

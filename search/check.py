@@ -20,6 +20,7 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
     recipes = "continuous" if space.size is None else f"{space.size:,}"
     parents = "one per recipe that needs it" if space.parents is None else f"at most {space.parents}"
     budget = spec.search.trials if space.size is None else min(spec.search.trials, space.size)
+    dense = "none: weights are given" if spec.network.weights else f"1, {spec.dense.epochs} epochs"
     network = spec.network.name or spec.network.code
     return "\n".join(
         [
@@ -32,7 +33,7 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
             f"objectives  {', '.join(spec.search.objectives)}",
             f"budget      {budget} trials on {spec.workers} {'worker' if spec.workers == 1 else 'workers'}, "
             f"{spec.search.sampler} sampler",
-            f"stages      dense training 1, {spec.dense.epochs} epochs; sparsity training {parents}, "
+            f"stages      dense training {dense}; sparsity training {parents}, "
             f"{spec.sparsity.epochs} epochs each; recovery at most {budget}, {spec.recovery.epochs} epochs each",
         ]
     )

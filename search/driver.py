@@ -79,15 +79,16 @@ def _beat(path: Path, own: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        driver = json.loads(path.read_bytes())
+        return {**driver, "pid": int(driver["pid"]), "heartbeat": float(driver["heartbeat"])}
+    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 
 def _is_alive(driver: dict[str, Any]) -> bool:
     if driver.get("host") != socket.gethostname():
-        return time.time() - float(driver.get("heartbeat") or 0) < SILENT_SECONDS
-    pid = int(driver.get("pid") or 0)
+        return time.time() - driver["heartbeat"] < SILENT_SECONDS
+    pid = driver["pid"]
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -18,11 +18,11 @@ from search.driver import driving
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.sampler import Sampler
 from search.spec import Spec, load
-from search.study import enter, own_rows, writable
+from search.study import enter, own_rows
 from trial import data
 from trial.networks import build
 from trial.recipe import trial_id
-from trial.rows import Row, read
+from trial.rows import Row, read, writable
 
 __all__ = ["check_network", "run"]
 

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from analysis.schema import measure
 from search.space import Flat, Space
+from trial.seeds import derived
 
 __all__ = ["SAMPLERS", "Sampler"]
 
@@ -55,7 +56,7 @@ class Sampler:
         self._objectives = tuple(objectives)
         self._seed = seed
         self._make = SAMPLERS[sampler]
-        self._study = optuna.create_study(directions=directions, sampler=self._make(seed))
+        self._study = optuna.create_study(directions=directions, sampler=self._make(self._stream("start")))
         self._tried: set[tuple[tuple[str, Any], ...]] = set()
         self._pending: dict[int, optuna.Trial] = {}
         self._order: tuple[int, int] | None = None
@@ -86,7 +87,7 @@ class Sampler:
                 distributions=distributions,
             )
         )
-        self._study.sampler = self._make(self._seed + len(self._study.get_trials(deepcopy=False)))
+        self._study.sampler = self._make(self._stream("remembered", len(self._study.get_trials(deepcopy=False))))
         return True
 
     def ask(self) -> tuple[int, Flat] | None:
@@ -116,6 +117,10 @@ class Sampler:
         else:
             self._study.tell(trial, values)
 
+    def _stream(self, *path: str | int) -> int:
+        """A seed as Optuna takes it, in [0, 2³²)."""
+        return derived(self._seed, "sampler", *path) % 2**32
+
     def _values(self, row: Mapping[str, Any]) -> list[float] | None:
         values = [row.get(name) for name in self._objectives]
         if row.get("state") != "complete":
@@ -131,7 +136,9 @@ class Sampler:
         size = self._space.size
         if size is None:
             usual = self._study.sampler
-            self._study.sampler = optuna.samplers.RandomSampler(seed=self._seed + len(self._tried) + self._walked)
+            self._study.sampler = optuna.samplers.RandomSampler(
+                seed=self._stream("afresh", len(self._tried) + self._walked)
+            )
             self._walked += 1
             trial = self._study.ask()
             self._space.suggest(trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import logging
 import os
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from analysis.errors import WorkFailed
 
@@ -42,6 +44,8 @@ OBJECT_STORE_BYTES = 128 * 2**20
 TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # mkdtemp's folder is ours
 """Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
 PREFIX = "prunefront-"
+LOCK = "lock"
+ATTEMPTS = 2
 
 
 @contextmanager
@@ -55,13 +59,24 @@ def session(*, workers: int) -> Iterator[Path]:
         os.environ.setdefault(name, setting)
     import ray
 
-    _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY))
-    empty = folder / "empty"
-    empty.mkdir()
-    (folder / "tune").mkdir()
-    terminated = signal.getsignal(signal.SIGTERM)
-    try:
+    with _temporary() as folder:
+        empty = folder / "empty"
+        empty.mkdir()
+        (folder / "tune").mkdir()
+        terminated = signal.getsignal(signal.SIGTERM)
+        try:
+            _start(ray, workers=workers, folder=folder, empty=empty)
+            with contextlib.suppress(ValueError):  # only the main thread has signals
+                signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
+            yield folder / "tune"
+        finally:
+            with _undisturbed():
+                ray.shutdown()
+
+
+def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
+    """Start Ray, and once more where it took longer than its own thirty seconds, as on a busy machine."""
+    for attempt in range(ATTEMPTS):
         try:
             ray.init(
                 address="local",
@@ -70,32 +85,32 @@ def session(*, workers: int) -> Iterator[Path]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder / "ray"),
+                _temp_dir=str(folder / f"ray{attempt}"),
                 runtime_env={"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]},
             )
-        except Exception as error:  # a bare one where a busy machine takes longer than Ray's thirty seconds
-            raise WorkFailed(f"Ray did not start: {' '.join(str(error).split())[:300]}") from error
-        with contextlib.suppress(ValueError):  # only the main thread has signals
-            signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
-        yield folder / "tune"
-    finally:
-        with _undisturbed():
+        except Exception as error:  # a bare one where the machine is too busy
             ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+            if attempt == ATTEMPTS - 1:
+                said = " ".join(str(error).split())[:300]
+                raise WorkFailed(f"Ray did not start in {ATTEMPTS} attempts: {said}") from error
+        else:
+            return
 
 
-def _sweep() -> None:
-    """Remove the folders that killed drivers left behind."""
-    for folder in TEMPORARY.glob(f"{PREFIX}*-*"):
-        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if not pid.isdigit():
-            continue
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """A folder for this session, locked while it lives; folders that killed drivers left behind are removed first."""
+    for lock in TEMPORARY.glob(f"{PREFIX}*/{LOCK}"):
+        with contextlib.suppress(OSError), lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))
+    with (folder / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+            yield folder
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
 
 
 def _folder(package: str) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import WorkFailed, WrongInput
+from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from search.spec import Spec
 from trial.experiment import Experiment
@@ -17,7 +15,7 @@ from trial.rows import Row, read_all
 from trial.store import write_durably
 from trial.yaml_file import read, text
 
-__all__ = ["differences", "enter", "own_rows", "writable"]
+__all__ = ["differences", "enter", "own_rows"]
 
 SPEC = "spec.yaml"
 MAY_CHANGE = {"search.trials", "workers"}
@@ -71,8 +69,9 @@ def own_rows(study: Path, spec: Spec, experiment: Experiment, *, fingerprint: st
     references = [row["trial"] for row in rows if row["method"] == DENSE]
     if references and dense not in references:
         raise WrongInput(
-            f"the data of {study} changed since the study was made: name another folder with --study, "
-            f"or restore the data (data: {experiment.data.folder or experiment.data.name})"
+            f"the data, or the code or weights of the network, changed since {study} was made: restore them, "
+            f"or name another folder with --study (data: {experiment.data.folder or experiment.data.name}, "
+            f"network: {experiment.network.name or experiment.network.code})"
         )
     space = spec.space
     own = []
@@ -84,21 +83,6 @@ def own_rows(study: Path, spec: Spec, experiment: Experiment, *, fingerprint: st
         if trial_id(recipe, experiment, fingerprint=fingerprint) == row["trial"]:
             own.append(row)
     return own
-
-
-@contextmanager
-def writable(study: Path) -> Iterator[None]:
-    """Name what stops a study from being written: a full disk is failed work, all else a wrong folder."""
-    try:
-        yield
-    except OSError as error:
-        kept = len(list(study.glob("rows/[!.]*.json")))
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
-            rows = "1 finished row is" if kept == 1 else f"{kept} finished rows are"
-            raise WorkFailed(f"{error.strerror} while writing {study}: {rows} kept there") from error
-        if isinstance(error, FileExistsError | NotADirectoryError):
-            raise WrongInput(f"{study} is not a folder") from error
-        raise WrongInput(f"cannot write to {study}: {error.strerror}; name another folder with --study") from error
 
 
 def _freeze(frozen: Path, spec: Spec) -> None:

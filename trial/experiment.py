@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from analysis.errors import WrongInput, nearest
 from trial.data import Data
@@ -43,6 +43,14 @@ class Experiment(BaseModel):
     seed: int = Field(0, ge=0, description="decides initial weights, order of images, random cuts")
     numerics: Numerics = Field(Numerics(), description="precision and threads")
 
+    @field_validator("dense", "sparsity", "recovery", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        """What a section leaves out is that section's default, not the default of training in general."""
+        if not isinstance(given, dict) or info.field_name is None:
+            return given
+        return {**cls.model_fields[info.field_name].default.model_dump(), **given}
+
     @classmethod
     def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:
         """Validate a mapping; raises WrongInput that names the first mistake, its place and what is accepted."""
@@ -69,5 +77,7 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path
     if first["type"] == "missing":
         return f"{name} is missing ({place})"
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+    # Our own messages say what was given, pydantic's do not.
+    said = first["type"] == "value_error" or isinstance(first["input"], dict | BaseModel)
+    given = "" if said else f", got {first['input']!r}"
     return f"{name}: {message[0].lower()}{message[1:]}{given} ({place})"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from analysis.errors import WorkFailed, WrongInput
+from analysis.row import read_row
 from analysis.schema import COLUMNS
 from methods import columns
 from trial.store import write_durably
 
-__all__ = ["Row", "blank", "read", "read_all", "write"]
+__all__ = ["Row", "blank", "read", "read_all", "writable", "write"]
 
 Row = dict[str, Any]
 
@@ -30,12 +35,35 @@ def write(study: Path, row: Row) -> None:
 def read(study: Path, trial: str) -> Row | None:
     """Read a trial's row, None where it has none."""
     try:
-        return dict(json.loads((study / "rows" / f"{trial}.json").read_bytes()))
+        return _checked(study / "rows" / f"{trial}.json")
     except FileNotFoundError:
         return None
 
 
 def read_all(study: Path) -> list[Row]:
     """Read every row of a study, in the order in which the trials started."""
-    rows = [json.loads(path.read_bytes()) for path in (study / "rows").glob("[!.]*.json")]
+    rows = [_checked(path) for path in (study / "rows").glob("[!.]*.json")]
     return sorted(rows, key=lambda row: (row["started"], row["trial"]))
+
+
+@contextmanager
+def writable(study: Path) -> Iterator[None]:
+    """Name what stops a study from being written: a full disk is failed work, all else a wrong folder."""
+    try:
+        yield
+    except OSError as error:
+        kept = len(list(study.glob("rows/[!.]*.json")))
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
+            rows = "1 finished row is" if kept == 1 else f"{kept} finished rows are"
+            raise WorkFailed(f"{error.strerror} while writing {study}: {rows} kept there") from error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise WrongInput(f"{study} is not a folder") from error
+        raise WrongInput(f"cannot write to {study}: {error.strerror}; name another folder with --study") from error
+
+
+def _checked(path: Path) -> Row:
+    row = read_row(path)
+    for name in ("method", "state", "started"):
+        if not isinstance(row.get(name), str):
+            raise WrongInput(f"{path} says no {name}: delete it and the trial is run again")
+    return row

@@ -7,9 +7,10 @@ import socket
 from pathlib import Path
 
 from analysis.errors import WrongInput
+from analysis.schema import DENSE
 from trial.experiment import Experiment
-from trial.recipe import Recipe
-from trial.rows import Row
+from trial.recipe import Recipe, trial_id
+from trial.rows import Row, read_all, writable
 from trial.workbench import Workbench
 from trial.yaml_file import read
 
@@ -43,12 +44,17 @@ def run_file(path: Path, study: Path) -> Row:
             )
         experiment = Experiment.parse(shared, where=path)
     recipe = Recipe.parse(given, experiment, where=str(path))
-    try:
+    with writable(study):
         study.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongInput(f"cannot write to {study}: {error.strerror}") from None
-    workbench = Workbench(
-        experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
-    )
-    workbench.dense()
-    return workbench.run(recipe)
+        workbench = Workbench(
+            experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
+        )
+        dense = trial_id(None, experiment, fingerprint=workbench.fingerprint)
+        other = [row["trial"] for row in read_all(study) if row["method"] == DENSE and row["trial"] != dense]
+        if other:
+            raise WrongInput(
+                f"{study} holds trials of another network, data or dense training than {path}: "
+                "name another folder with --study"
+            )
+        workbench.dense()
+        return workbench.run(recipe)

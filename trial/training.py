@@ -24,7 +24,7 @@ __all__ = ["Epoch", "Training", "TrainingDiverged", "evaluate", "train"]
 class Training(BaseModel):
     """How a network is trained: SGD, its rate and what keeps it from overfitting."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: Annotated[int, Field(ge=0, description="Passes over the training images.")]
     rate: Annotated[float, Field(gt=0, description="The highest learning rate.")] = 0.1

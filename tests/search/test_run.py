@@ -143,7 +143,6 @@ def test_a_search_runs_ends_and_goes_on_with_a_larger_budget(shadowed: Path) -> 
     assert len(rows(shadowed)) == 6
 
 
-@pytest.mark.slow
 def test_a_killed_driver_loses_no_row_and_repeats_none(tmp_path: Path) -> None:
     with started(tmp_path, "--trials", "8") as process:
         wait_for_rows(tmp_path, process, 3)
@@ -156,7 +155,6 @@ def test_a_killed_driver_loses_no_row_and_repeats_none(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_in_seconds_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
     with started(tmp_path, "--trials", "500") as process:
@@ -178,7 +176,6 @@ def test_an_interrupt_ends_in_seconds_and_says_how_to_go_on(tmp_path: Path, sent
     assert "Traceback" not in said
 
 
-@pytest.mark.slow
 def test_a_full_disk_ends_the_search_and_says_what_is_kept(tmp_path: Path) -> None:
     patch = tmp_path / "patch"
     patch.mkdir()
@@ -220,7 +217,6 @@ def test_a_users_own_network_and_a_space_that_is_used_up(shadowed: Path) -> None
     assert len(rows(shadowed)) == 3
 
 
-@pytest.mark.slow
 def test_one_failing_trial_does_not_end_a_search_and_all_failing_do(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         textwrap.dedent("""

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import WorkFailed
-from search.session import session
+from search.session import LOCK, _temporary, session
 
 
 @pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError])
@@ -19,8 +19,22 @@ def test_a_ray_that_does_not_start_is_one_line_and_leaves_nothing(
     monkeypatch.setattr(ray, "init", timed_out)
     monkeypatch.setattr("search.session.TEMPORARY", tmp_path)
     with (
-        pytest.raises(WorkFailed, match=r"^Ray did not start: The current node timed out during startup\.$"),
+        pytest.raises(
+            WorkFailed, match=r"^Ray did not start in 2 attempts: The current node timed out during startup\.$"
+        ),
         session(workers=1),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_folders_of_dead_drivers_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user's /tmp/prunefront-20261121-results was taken for a dead driver's folder and removed."""
+    monkeypatch.setattr("search.session.TEMPORARY", tmp_path)
+    own, dead = tmp_path / "prunefront-20261121-results", tmp_path / "prunefront-dead"
+    for folder in (own, dead):
+        folder.mkdir()
+    (dead / LOCK).touch()
+    with _temporary() as living, _temporary() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([own, living, other])
+    assert list(tmp_path.iterdir()) == [own]

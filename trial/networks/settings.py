@@ -19,7 +19,7 @@ _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 class Network(BaseModel):
     """Which network is pruned: one of ours by name, or a user's own by code. A plain string is a name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str | None, Field(description="One of prunefront's networks; `prunefront doctor` lists them.")] = (
         None
