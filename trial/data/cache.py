@@ -21,8 +21,8 @@ from trial.data.source import Decoded
 
 __all__ = ["cache_folder", "content_digest", "decoded_once"]
 
-VERSION = 1
-"""Raised when any source decodes the same files to other arrays."""
+VERSION = 2
+"""Raised when any source decodes the same files to other arrays or class names, or refuses what it took."""
 
 
 def cache_folder() -> Path:

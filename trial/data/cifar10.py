@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Cifar10"]
 
 BATCHES = "cifar-10-batches-py"
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @register("cifar10")
@@ -55,7 +56,10 @@ class Cifar10:
     def decode(files: Sequence[Path], part: Part) -> Decoded:
         """Decode Parquet here, leave torchvision's files to torchvision, which checks their MD5 sums first."""
         if files[0].suffix == ".parquet":
-            return decode_parquet(files)
+            decoded = decode_parquet(files, names=CLASSES)
+            if (count := len(decoded.classes)) != len(CLASSES):
+                raise WrongInput(f"{files[0]} names {count} classes, cifar10 has {len(CLASSES)}: name it parquet")
+            return decoded
         return _torchvision(files[0].parent.parent, part, download=False)
 
 

@@ -60,6 +60,11 @@ def count_of(validation: float, /, *, images: int, classes: int) -> int:
     Raises:
         WrongInput: Fewer than one training image per class would be left.
     """
+    if images <= classes:
+        raise WrongInput(
+            f"data.validation: {images} training images are too few for {classes} classes; "
+            f"at least {classes + 1} are needed, {classes} to train on and 1 to hold out"
+        )
     count = validation if isinstance(validation, int) else max(1, int(Fraction(str(validation)) * images))
     if count > images - classes:
         raise WrongInput(

@@ -21,9 +21,7 @@ class Network(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str | None, Field(description="One of prunefront's networks; `prunefront doctor` lists them.")] = (
-        None
-    )
+    name: Annotated[str | None, Field(description="One of prunefront's networks.")] = None
     width: Annotated[
         float,
         Field(

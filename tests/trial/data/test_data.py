@@ -92,6 +92,7 @@ def test_the_data_sets_own_augmentation_is_written_in_full():
         ({"name": "digits", "download": True}, "cannot be downloaded"),
         ({"name": "digits", "validation": 0}, "count of at least 1 or a share"),
         ({"name": "digits", "validation": 1.0}, "count of at least 1 or a share"),
+        ({"name": "digits", "validation": True}, "count of at least 1 or a share .* got True"),
         ({"name": "digits", "augment": ["rotate"]}, "flip"),
         ({"name": "digits", "vlaidation": 5}, "vlaidation"),
     ],

@@ -1,12 +1,17 @@
 """Real Parquet files, whole and damaged: what is read is what was written, and mistakes name file and row."""
 
+import struct
+import zlib
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from analysis.errors import WrongInput
 from tests.trial.data.conftest import encoded, random_images
 from trial.data import Data, load, load_test
-from trial.data.parquet import decode_parquet
+from trial.data.cifar10 import CLASSES
+from trial.data.parquet import _labels, _reason, decode_parquet
 
 
 def test_images_labels_and_names_come_back_as_written(write):
@@ -42,6 +47,12 @@ def test_the_test_part_is_another_file(write):
 GOOD = random_images(3)
 
 
+def png_header(side):
+    """A PNG that claims side×side pixels and holds none."""
+    header = b"IHDR" + struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
 @pytest.mark.parametrize(
     ("bad", "label", "message"),
     [
@@ -50,6 +61,7 @@ GOOD = random_images(3)
         (GOOD[1], None, "row 1: label None is out of range"),
         (b"not an image", 0, "row 1: the image does not decode"),
         (encoded(GOOD[1])[:300], 0, "row 1: the image does not decode"),
+        (png_header(60_000), 0, "row 1: the image does not decode .*; an RGB image of 32×32 is accepted"),
         (None, 0, "row 1: no image bytes"),
         (GOOD[1][:16], 0, "row 1: the image is RGB of 32×16; an RGB image of 32×32 is accepted"),
         (GOOD[1][:, :, 0], 0, "row 1: the image is L of 32×32"),
@@ -61,6 +73,65 @@ def test_a_bad_row_is_named(write, bad, label, message):
         decode_parquet([file])
     assert str(file) in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert "object at 0x" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(), "OSError"),
+        (ValueError("\n"), "ValueError"),
+        (OSError("cannot identify <_io.BytesIO object at 0x7f00>\nmore"), "cannot identify"),
+    ],
+)
+def test_an_error_without_text_is_told_by_its_name(error, reason):
+    assert _reason(error) == reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([2, 0, 3], "row 0: label 2 is out of range, no row has label 1;"),
+        ([1, 0, 3], "row 2: label 3 is out of range, no row has label 2;"),
+        ([1, 2, 1], "row 0: label 1 is out of range, no row has label 0;"),
+        ([0, 2**62, 1], f"row 1: label {2**62} is out of range, no row has label 2;"),
+    ],
+)
+def test_without_class_names_every_class_must_occur(write, labels, message):
+    file = write("train.parquet", GOOD, labels, names=())
+    with pytest.raises(WrongInput, match=rf"train\.parquet {message} .* from 0 to the largest must occur$"):
+        decode_parquet([file])
+
+
+def test_an_unsigned_label_beyond_int64_does_not_wrap(tmp_path):
+    labels = pa.chunked_array([pa.array([0, 2**63], pa.uint64())])
+    with pytest.raises(WrongInput, match=f"row 1: label {2**63} is out of range; whole numbers from 0"):
+        _labels(labels, names=(), file=tmp_path)
+
+
+def test_a_gap_may_be_filled_by_another_file_and_is_named_in_its_own(write):
+    first = write("train-0.parquet", GOOD, [2, 0, 2], names=())
+    filling = write("train-1.parquet", GOOD[:1], [1], names=())
+    assert decode_parquet([first, filling]).classes == ("0", "1", "2")
+    beyond = write("train-2.parquet", GOOD, [1, 0, 9], names=())
+    with pytest.raises(WrongInput, match=r"train-2\.parquet row 2: label 9 .* no row has label 3"):
+        decode_parquet([first, filling, beyond])
+
+
+def test_cifar10_without_class_names_has_its_own_ten(write):
+    file = write("test.parquet", GOOD, [9, 0, 4], names=())
+    assert load_test(Data(name="cifar10", folder=file.parent)).labels.tolist() == [9, 0, 4]
+    assert decode_parquet([file], names=CLASSES).classes == CLASSES
+
+
+def test_cifar10_accepts_ten_classes_only(write):
+    file = write("test.parquet", GOOD, [9, 12, 4], names=())
+    data = Data(name="cifar10", folder=file.parent)
+    with pytest.raises(WrongInput, match=r"test\.parquet row 1: label 12 is out of range; 0 to 9 are accepted$"):
+        load_test(data)
+    write("test.parquet", GOOD, [9, 12, 4], names=map(str, range(100)))
+    with pytest.raises(WrongInput, match=r"test\.parquet names 100 classes, cifar10 has 10"):
+        load_test(data)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, -1])

@@ -71,3 +71,12 @@ def test_a_share_is_taken_as_the_decimal_that_was_written(validation, expected):
 def test_too_many_validation_images_are_refused_with_the_bound(validation):
     with pytest.raises(WrongInput, match="at most 90 are accepted"):
         count_of(validation, images=100, classes=10)
+
+
+@pytest.mark.parametrize("images", [1, 10])
+def test_too_few_images_for_the_classes_say_how_many_are_needed(images):
+    """40 images with one label 99999 once gave: at most -99960 are accepted."""
+    with pytest.raises(WrongInput, match="at least 11 are needed") as raised:
+        count_of(0.1, images=images, classes=10)
+    assert "-" not in str(raised.value)
+    assert count_of(0.1, images=11, classes=10) == 1

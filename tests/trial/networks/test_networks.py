@@ -128,3 +128,9 @@ def test_a_plain_string_is_a_name():
 def test_settings_that_contradict_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         Network.model_validate(given)
+
+
+def test_no_setting_points_to_a_command_that_is_not_there():
+    """The name's description once sent readers to `prunefront doctor`."""
+    described = [field.description or "" for field in Network.model_fields.values()]
+    assert not [text for text in described if "prunefront doctor" in text]
