@@ -4,13 +4,14 @@ import struct
 import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from analysis.errors import WrongInput
 from tests.trial.data.conftest import encoded, random_images
 from trial.data import Data, load, load_test
 from trial.data.cifar10 import CLASSES
-from trial.data.parquet import _reason, decode_parquet
+from trial.data.parquet import _labels, _reason, decode_parquet
 
 
 def test_images_labels_and_names_come_back_as_written(write):
@@ -100,6 +101,12 @@ def test_without_class_names_every_class_must_occur(write, labels, message):
     file = write("train.parquet", GOOD, labels, names=())
     with pytest.raises(WrongInput, match=rf"train\.parquet {message} .* from 0 to the largest must occur$"):
         decode_parquet([file])
+
+
+def test_an_unsigned_label_beyond_int64_does_not_wrap(tmp_path):
+    labels = pa.chunked_array([pa.array([0, 2**63], pa.uint64())])
+    with pytest.raises(WrongInput, match=f"row 1: label {2**63} is out of range; whole numbers from 0"):
+        _labels(labels, names=(), file=tmp_path)
 
 
 def test_a_gap_may_be_filled_by_another_file_and_is_named_in_its_own(write):
