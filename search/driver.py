@@ -87,8 +87,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _is_alive(driver: dict[str, Any]) -> bool:
     if driver.get("host") != socket.gethostname():
-        return time.time() - driver["heartbeat"] < SILENT_SECONDS
-    pid = driver["pid"]
+        return bool(time.time() - driver["heartbeat"] < SILENT_SECONDS)
+    pid = int(driver["pid"])
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
