@@ -16,7 +16,7 @@ GIVEN: dict[str, Any] = {
     "network": {"name": "seed-cnn", "width": 0.5},
     "data": {"name": "digits", "validation": 0.1},
     "dense": {"epochs": 2},
-    "recovery": {"epochs": 1},
+    "recovery": {"epochs": 1, "rate": 0.1},
 }
 SLIMMING = {"method": "slimming", "ratio": 0.5, "penalty": "lp", "lambda": 1e-4, "p": 0.5}
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
