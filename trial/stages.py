@@ -57,7 +57,7 @@ def cut(network: nn.Module, splits: Splits, method: Method, *, seed: int) -> Pro
     thinner network computes something else than the masked one.
     """
     images = normalised(splits.train.images[:64], splits)
-    chosen = method.cut(network, Evidence(images, seed), ratio=method.ratio)
+    chosen = method.cut(network, Evidence(images, splits.train.labels[:64], seed), ratio=method.target or 0.0)
     mask = Mask.of_weights(network, chosen)
     mask.zero_weights(network)
     thin, thin_mask = remove(network, chosen, images[:1], mask=mask)

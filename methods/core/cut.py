@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Cut", "count", "select"]
+__all__ = ["Cut", "Past", "count", "kept", "select"]
 
 
 @dataclass(frozen=True)
@@ -19,46 +19,89 @@ class Cut:
     """The units that go.
 
     ``channels`` maps a layer to the output channels that go, ``weights`` a layer to the flat positions of the
-    weights that go; both int64 and ascending. A layer stands for its whole group of coupled channels.
-    ``units`` counts the units that were ranked, ``asked`` how many the ratio asked for; ``floored`` says, for
-    each layer that the floor protected, how many of its units others had to stand in for.
+    weights that go; both int64 and ascending, those that earlier rounds held at zero included. A layer stands for
+    its whole group of coupled channels. ``replaced`` maps a parameter to the values that it gets before anything
+    goes, where a method reconstructs. ``units`` counts the units of the dense network that were ranked, ``asked``
+    how many of them the ratio asked for, ``removed`` how many of them earlier rounds had removed; ``floored`` says,
+    for each layer that the floor protected, how many of its units others had to stand in for.
     """
 
     units: int
     asked: int
     channels: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    replaced: Mapping[str, Tensor] = field(default_factory=dict)
     floored: Mapping[str, int] = field(default_factory=dict)
+    removed: int = 0
 
     @property
     def size(self) -> int:
-        """How many units go."""
+        """How many units of the network given go."""
         return sum(len(gone) for gone in (*self.channels.values(), *self.weights.values()))
 
     @property
     def ratio(self) -> float:
-        """The share of the ranked units that go, 0 where there are none."""
-        return self.size / self.units if self.units else 0.0
+        """The share of the dense network's ranked units that are gone after this cut, 0 where there are none."""
+        return (self.size + self.removed) / self.units if self.units else 0.0
 
 
-def count(ratio: float, units: int) -> int:
+@dataclass(frozen=True)
+class Past:
+    """What earlier rounds did to the network, so that a ratio keeps meaning a share of the dense network.
+
+    ``sizes`` maps the layers of the dense network to their number of channels, where channels were removed since.
+    ``channels`` and ``weights`` are, as in a `Cut`, what is held at zero in the network as it is now: it goes
+    again, before anything else.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    channels: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def count(ratio: float | Fraction, units: int) -> int:
     """⌊r·n⌋ with r taken as the decimal that was written.
 
     >>> count(0.29, 100), int(0.29 * 100)
     (29, 28)
     """
-    return int(Fraction(str(ratio)) * units)
+    exact = ratio if isinstance(ratio, Fraction) else Fraction(str(ratio))
+    return int(exact * units)
+
+
+def kept(units: int, going: int, *, round_to: int, keep_min: int = 1) -> int:
+    """How many units stay when ``going`` of them should go and widths are multiples of ``round_to``.
+
+    The nearest of the multiples from ``keep_min`` on and of ``units`` itself, which changes nothing; the larger
+    of two as near.
+
+    >>> [kept(20, going, round_to=8) for going in (0, 1, 2, 3, 12, 19)]
+    [20, 20, 20, 16, 8, 8]
+    """
+    widths = [width for width in range(round_to, units, round_to) if width >= keep_min]
+    return min([*widths, units], key=lambda width: (abs(width - (units - going)), -width))
 
 
 def select(
-    scores: Mapping[str, Tensor], ratio: float, *, scope: Literal["layer", "global"], keep_min: int
+    scores: Mapping[str, Tensor],
+    ratio: float | Fraction,
+    *,
+    scope: Literal["layer", "global"],
+    keep_min: int,
+    round_to: int = 1,
+    sizes: Mapping[str, int] | None = None,
+    gone: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], int, dict[str, int]]:
     """Choose the lowest-scoring units: ⌊r·n⌋ of each layer, or of all layers in one ranking.
 
     ``scores`` maps a layer to one score per unit, shape (units,); the lowest go first, equal scores in order
     of position (layer, then index). Each layer keeps its ``keep_min`` last units in that order (all of them
     where it has no more); a global cut then takes the next lowest elsewhere, so that the total stays
-    ⌊r·n⌋ as long as enough units may go.
+    ⌊r·n⌋ as long as enough units may go. Then every layer's width is brought to a multiple of ``round_to``
+    (see `kept`).
+
+    After earlier rounds n counts the units of the dense network: ``sizes`` gives a layer's, where it has fewer
+    now, and what it lost counts as gone. The positions in ``gone`` go whatever their scores.
 
     Returns what goes per layer (positions, ascending; layers that lose nothing are left out), the count asked
     for, and for each layer that the floor spared how many more of its units would go without it. Raises
@@ -68,15 +111,23 @@ def select(
     for layer, values in flat.items():
         if np.isnan(values).any():
             raise ValueError(f"the scores of layer {layer} hold NaN: are there NaN in its weights?")
-    if scope == "layer":
-        asked = {layer: count(ratio, len(values)) for layer, values in flat.items()}
-        goes = {
-            layer: _lowest(values, min(asked[layer], max(len(values) - keep_min, 0))) for layer, values in flat.items()
-        }
-        floored = {layer: asked[layer] - len(gone) for layer, gone in goes.items() if len(gone) < asked[layer]}
-        return _tensors(goes), sum(asked.values()), floored
+    forced = {layer: places for layer, places in (gone or {}).items() if layer in flat}
+    flat |= {layer: _first(flat[layer], places) for layer, places in forced.items()}
+    dense = {layer: (sizes or {}).get(layer, len(values)) for layer, values in flat.items()}
+    lost = {layer: dense[layer] - len(values) for layer, values in flat.items()}
 
-    wanted = count(ratio, sum(map(len, flat.values())))
+    if scope == "layer":
+        asked = {layer: count(ratio, dense[layer]) for layer in flat}
+        # What is gone already stays gone, even where it is more than the ratio asks for.
+        want = {layer: max(asked[layer] - lost[layer], len(forced.get(layer, ()))) for layer in flat}
+        goes = {
+            layer: _lowest(values, min(want[layer], max(len(values) - keep_min, 0))) for layer, values in flat.items()
+        }
+        floored = {layer: want[layer] - len(gone) for layer, gone in goes.items() if len(gone) < want[layer]}
+        return _tensors(_rounded(flat, goes, round_to, keep_min)), sum(asked.values()), floored
+
+    total = count(ratio, sum(dense.values()))
+    wanted = max(total - sum(lost.values()), sum(map(len, forced.values())))
     unprotected = goes = _lowest_of_all(flat, wanted, {})
     protected: dict[str, np.ndarray] = {}
     # Units that stand in for a protected layer's can bring their own layer to its floor: again until none is.
@@ -86,7 +137,26 @@ def select(
             protected[layer][_lowest(flat[layer], max(len(flat[layer]) - keep_min, 0))] = False
         goes = _lowest_of_all(flat, wanted, protected)
     spared = {layer: len(unprotected[layer]) - len(gone) for layer, gone in goes.items()}
-    return _tensors(goes), wanted, {layer: units for layer, units in spared.items() if units > 0}
+    floored = {layer: units for layer, units in spared.items() if units > 0}
+    return _tensors(_rounded(flat, goes, round_to, keep_min)), total, floored
+
+
+def _first(values: np.ndarray, places: Tensor) -> np.ndarray:
+    """The scores with those at the places below all others."""
+    first = values.astype(values.dtype, copy=True)
+    first[places.cpu().numpy()] = -np.inf
+    return first
+
+
+def _rounded(
+    flat: Mapping[str, np.ndarray], goes: dict[str, np.ndarray], round_to: int, keep_min: int
+) -> dict[str, np.ndarray]:
+    if round_to == 1:
+        return goes
+    stay = {
+        layer: kept(len(flat[layer]), len(gone), round_to=round_to, keep_min=keep_min) for layer, gone in goes.items()
+    }
+    return {layer: _lowest(values, len(values) - stay[layer]) for layer, values in flat.items()}
 
 
 def _lowest(values: np.ndarray, k: int) -> np.ndarray:

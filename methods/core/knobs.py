@@ -12,6 +12,7 @@ and the columns of a row are all read off it:
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -22,7 +23,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from analysis.errors import WrongInput, nearest
 from analysis.schema import Kind
 
-__all__ = ["Choice", "Knob", "Log", "Options", "Range", "Uniform", "Value", "Whole", "flat", "knobs", "parse"]
+__all__ = [
+    "Choice",
+    "Knob",
+    "Log",
+    "Names",
+    "Options",
+    "Range",
+    "Uniform",
+    "Value",
+    "Whole",
+    "flat",
+    "knobs",
+    "option_name",
+    "parse",
+]
 
 Value = float | int | str | bool
 
@@ -109,6 +124,21 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Names:
+    """Names of layers, or patterns such as ``features.*``: a list, held as one text joined by spaces."""
+
+    def accept(self, value: object) -> str:
+        """Return the names joined by single spaces; raises ValueError for anything but text or a list of it."""
+        given = value.split() if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) and name.split() for name in given):
+            raise ValueError(f"must be {self}, got {value!r}")
+        return " ".join(part for name in given for part in name.split())
+
+    def __str__(self) -> str:
+        return "a list of layer names or patterns such as features.*"
+
+
+@dataclass(frozen=True)
 class Options:
     """One of several dataclasses, each with knobs of its own: the conditional part of a space."""
 
@@ -116,8 +146,8 @@ class Options:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The options' names in YAML and columns: their class names in lower case."""
-        return tuple(option.__name__.lower() for option in self.types)
+        """The options' names in YAML and columns: ``TL1`` is tl1, ``OneShot`` is one-shot."""
+        return tuple(option_name(option) for option in self.types)
 
     def type(self, name: object) -> type[Any]:
         """Look an option up by name; raises ValueError, with the nearest, where there is none."""
@@ -128,12 +158,12 @@ class Options:
 
     def __str__(self) -> str:
         return " | ".join(
-            f"{name}({', '.join(knob.name for knob in knobs(option))})"
+            f"{name}({', '.join(knob.name for knob in knobs(option))})" if knobs(option) else name
             for name, option in zip(self.names, self.types, strict=True)
         )
 
 
-Range = Uniform | Log | Whole | Choice | Options
+Range = Uniform | Log | Whole | Choice | Names | Options
 
 
 @dataclass(frozen=True)
@@ -164,8 +194,19 @@ class Knob:
                 return "string"
 
 
+def option_name(option: type[Any]) -> str:
+    """The name of an option in YAML and columns, from its class's.
+
+    >>> class OneShot: ...
+    >>> class TL1: ...
+    >>> option_name(OneShot), option_name(TL1)
+    ('one-shot', 'tl1')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", option.__name__).lower()
+
+
 def knobs(owner: type[Any]) -> tuple[Knob, ...]:
-    """The knobs of a method or of an option such as a penalty, in the order of its fields.
+    """The knobs of a method or of an option such as a penalty: those that must be said, then the others.
 
     Raises TypeError where a field's type says no range: a mistake of the method's author.
     """
@@ -177,7 +218,7 @@ def knobs(owner: type[Any]) -> tuple[Knob, ...]:
             default = field.default_factory()
         name = field.name.removesuffix("_")
         found.append(Knob(name, field.name, _range(hints[field.name], f"{owner.__name__}.{field.name}"), default))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda knob: not knob.required))
 
 
 def flat(owner: Any) -> dict[str, Value]:
@@ -191,7 +232,7 @@ def flat(owner: Any) -> dict[str, Value]:
     for knob in knobs(type(owner)):
         value = getattr(owner, knob.attribute)
         if isinstance(knob.range, Options):
-            values[knob.name] = type(value).__name__.lower()
+            values[knob.name] = option_name(type(value))
             values |= flat(value)
         else:
             values[knob.name] = value
@@ -239,7 +280,7 @@ def _parse(owner: type[Any], given: Mapping[str, object], *, what: str, where: s
         else:
             value = knob.default
         if isinstance(value, type):
-            option = f"{knob.name} {value.__name__.lower()}"
+            option = f"{knob.name} {option_name(value)}"
             value, further = _parse(value, given, what=option, where=where)
             known += further
         values[knob.attribute] = value
@@ -260,7 +301,7 @@ def _number(value: object, accepted: object) -> float:
 def _range(hint: Any, field: str) -> Range:
     if get_origin(hint) is Annotated:
         for said in get_args(hint)[1:]:
-            if isinstance(said, (Uniform, Log, Whole, Choice)):
+            if isinstance(said, (Uniform, Log, Whole, Choice, Names)):
                 return said
     if get_origin(hint) is Literal:
         return Choice(get_args(hint))
@@ -269,4 +310,4 @@ def _range(hint: Any, field: str) -> Range:
     members: Iterable[Any] = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else ()
     if members and all(dataclasses.is_dataclass(member) for member in members):
         return Options(tuple(members))
-    raise TypeError(f"{field}: {hint!r} says no range; annotate it with Uniform, Log, Whole or Choice")
+    raise TypeError(f"{field}: {hint!r} says no range; annotate it with Uniform, Log, Whole, Choice or Names")

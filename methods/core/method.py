@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from methods.core.cut import Cut, select
-from methods.core.knobs import Uniform, Whole
+from methods.core.cut import Cut, Past, select
+from methods.core.knobs import Names, Uniform, Whole
 from methods.core.penalties import Penalty, scales
 from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers
 
-__all__ = ["ChannelMethod", "Evidence", "Method", "Need", "WeightMethod"]
+__all__ = [
+    "ChannelMethod",
+    "Evidence",
+    "Images",
+    "Method",
+    "Need",
+    "Observation",
+    "Observer",
+    "WeightMethod",
+    "WeightRanking",
+]
 
 Need = Literal["images", "gradients", "batch norm", "sparsity training"]
+
+Observation = Mapping[str, Tensor]
+"""What a method saw in images: tensors by name, the names and shapes its own affair."""
+
+Images = Annotated[int, Whole(1, 100_000)]
+"""The knob ``images``: how many training images a criterion reads."""
+
+
+class Observer(Protocol):
+    """The part of a method that reads images: a frozen dataclass of the knobs that what it sees depends on.
+
+    What it sees is stored once per network and settings, and shared by every method, ratio and statistic that
+    asks the same of the same images.
+    """
+
+    def observe(self, network: nn.Module, evidence: Evidence) -> Observation:
+        """Look at the network on ``evidence.images``; the network is left as it was."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,21 +56,31 @@ class Evidence:
     """What a criterion may look at besides the network.
 
     ``images``: normalised images of the training part, without augmentation, shape (N, C, H, W), N ≥ 1.
-    ``seed``: decides whatever a method draws at random.
+    ``labels``: their classes, int64, shape (N,). ``seed``: decides whatever a method draws at random.
+    ``past``: what earlier rounds cut. ``seen``: what the method's observer saw, where it was stored; a method
+    without one finds it empty.
     """
 
     images: Tensor
+    labels: Tensor
     seed: int
+    past: Past = field(default_factory=Past)
+    seen: Observation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """Decides which units go. A method is one file: its name is the file's, its knobs are its fields."""
+    """Decides which units go. A method is one file: its name is the file's, its knobs are its fields.
+
+    ``spare`` names layers, or patterns such as ``features.*``, whose units are left alone: they are neither
+    ranked nor counted.
+    """
 
     unit: ClassVar[Literal["weight", "channel"]]
     needs: ClassVar[frozenset[Need]] = frozenset()
+    cost: ClassVar[str] = "one pass over the weights"
 
-    ratio: float
+    spare: Annotated[str, Names()] = ""
 
     @classmethod
     def name(cls) -> str:
@@ -58,6 +98,23 @@ class Method(ABC):
         return summary, formula, source.rstrip("]")
 
     @property
+    def target(self) -> float | None:
+        """The ratio asked for, None where the ratio is an outcome."""
+        ratio: float | None = getattr(self, "ratio", None)
+        return ratio
+
+    @property
+    def images_read(self) -> int:
+        """How many training images the criterion reads, 0 where it needs none."""
+        read: int = getattr(self, "images", 0)
+        return read
+
+    @property
+    def observer(self) -> Observer | None:
+        """What reads images for this method, None where nothing does or where it depends on the ratio."""
+        return None
+
+    @property
     def sparsifier(self) -> Penalty | None:
         """The penalty to train with before the cut, None where the method cuts the dense network itself."""
         return None
@@ -66,44 +123,74 @@ class Method(ABC):
         """Why this method cannot work on the network, None where it can."""
         if "batch norm" in self.needs and not scales(network):
             return f"{self.name()} ranks channels by batch-norm scales, and the network has no batch norm"
+        layers = [layer.name for layer in weighted_layers(network)]
+        for pattern in self.spare.split():
+            if not fnmatch.filter(layers, pattern):
+                return f"{self.name()} is to spare {pattern!r}, and the network's layers are {', '.join(layers)}"
         return None
 
-    @abstractmethod
-    def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float) -> Cut:
-        """Choose the units that go, ⌊ratio · units⌋ of them; the network is left as it was.
+    def spares(self, layer: str) -> bool:
+        """Whether a layer's units are left alone."""
+        return any(fnmatch.fnmatchcase(layer, pattern) for pattern in self.spare.split())
 
-        ``ratio`` is that of this round: a schedule reaches the method's own ``ratio`` step by step. Raises
-        ValueError where the method cannot rank the network's units, NaN among its weights included.
+    def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
+        """Choose the units that go; the network is left as it was.
+
+        ``ratio`` is that of this round, ⌊ratio · units⌋ of the dense network's units go: a schedule reaches the
+        method's own ``ratio`` step by step. Where the ratio is an outcome it is not looked at. Raises ValueError
+        where the method cannot rank the network's units, NaN among its weights included.
         """
+        if evidence.seen is None:
+            seen = self.observer.observe(network, evidence) if self.observer is not None else {}
+            evidence = replace(evidence, seen=seen)
+        return self.decide(network, evidence, ratio=ratio)
+
+    @abstractmethod
+    def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
+        """Choose the units that go, as `cut` says; ``evidence.seen`` is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightMethod(Method):
-    """A method that cuts single weights of convolutions and linear layers, in one ranking over all of them."""
+    """A method that cuts single weights of convolutions and linear layers."""
 
     unit = "weight"
+
+    def layers(self, network: nn.Module) -> list[Layer]:
+        """The layers whose weights are ranked."""
+        return [layer for layer in weighted_layers(network) if not self.spares(layer.name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightRanking(WeightMethod):
+    """A method that ranks all single weights in one list."""
 
     ratio: Annotated[float, Uniform(0.0, 0.995, step=0.005)]
 
     @abstractmethod
-    def scores(self, layer: Layer) -> Tensor:
+    def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
         """One score per weight, shape of ``layer.weight``; the lowest go first."""
 
-    def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float) -> Cut:  # noqa: ARG002
+    def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
         """Choose the ⌊ratio · weights⌋ weights with the lowest scores; each tensor keeps at least one."""
-        scores = {layer.name: self.scores(layer) for layer in weighted_layers(network)}
-        goes, asked, floored = select(scores, ratio, scope="global", keep_min=1)
+        scores = {layer.name: self.scores(layer, evidence) for layer in self.layers(network)}
+        goes, asked, floored = select(scores, ratio, scope="global", keep_min=1, gone=evidence.past.weights)
         return Cut(units=_units(scores), asked=asked, weights=goes, floored=floored)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelMethod(Method):
-    """A method that cuts output channels; coupled channels go together, at the mean of their scores."""
+    """A method that cuts output channels; coupled channels go together, at the mean of their scores.
+
+    Each group of coupled channels keeps at least ``keep_min`` of them, and a group that loses any is brought to a
+    multiple of ``round_to``.
+    """
 
     unit = "channel"
 
     ratio: Annotated[float, Uniform(0.0, 0.95, step=0.01)]
     keep_min: Annotated[int, Whole(1, 1024)] = 1
+    round_to: Annotated[int, Whole(1, 256)] = 1
 
     @abstractmethod
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
@@ -113,6 +200,10 @@ class ChannelMethod(Method):
         """One score per channel of a group, shape (group.size,): the mean of its members'."""
         members = zip(group.layers, group.places, strict=True)
         return torch.stack([self.scores(layer, evidence)[places] for layer, places in members]).mean(0)
+
+    def all_scores(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        """The scores of every group by its name; a method that ranks channels against one another writes this."""
+        return {group.name: self.group_scores(group, evidence) for group in groups}
 
     @property
     def ranking(self) -> Literal["layer", "global"]:
@@ -128,20 +219,46 @@ class ChannelMethod(Method):
         """Whether the layer's channels take part in the ranking."""
         return not layer.is_linear or self.linear_units == "channel"
 
-    def cut(self, network: nn.Module, evidence: Evidence, *, ratio: float) -> Cut:
+    def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
         """Choose the ⌊ratio · channels⌋ channels with the lowest scores, of each layer or of all together."""
-        groups = channel_groups(network, evidence.images[:1])
+        groups = [
+            group
+            for group in channel_groups(network, evidence.images[:1])
+            if not any(self.spares(layer.name) for layer in group.layers)
+        ]
         ranked = [group for group in groups if all(self.ranks(layer) for layer in group.layers)]
-        scores = {group.name: self.group_scores(group, evidence) for group in ranked}
-        goes, asked, floored = select(scores, ratio, scope=self.ranking, keep_min=self.keep_min)
-        units = _units(scores)
+        return self.cut_of(self.all_scores(ranked, evidence), groups, evidence, ratio=ratio)
+
+    def cut_of(
+        self,
+        scores: Mapping[str, Tensor],
+        groups: Sequence[ChannelGroup],
+        evidence: Evidence,
+        *,
+        ratio: float | Fraction,
+    ) -> Cut:
+        """The cut of the lowest scores, shape (group.size,) each; hidden linear layers lose weights if they shall."""
+        past = evidence.past
+        goes, asked, floored = select(
+            scores,
+            ratio,
+            scope=self.ranking,
+            keep_min=self.keep_min,
+            round_to=self.round_to,
+            sizes=past.sizes,
+            gone=past.channels,
+        )
+        units, removed = (
+            _units(scores),
+            sum(past.sizes.get(name, len(each)) - len(each) for name, each in scores.items()),
+        )
         weights: dict[str, Tensor] = {}
         if self.linear_units == "magnitude":
             hidden = [layer for group in groups for layer in group.layers if layer.is_linear]
             sizes = {layer.name: layer.weight.abs() for layer in hidden}
-            weights, asked_of_weights, spared = select(sizes, ratio, scope="layer", keep_min=1)
+            weights, asked_of_weights, spared = select(sizes, ratio, scope="layer", keep_min=1, gone=past.weights)
             units, asked, floored = units + _units(sizes), asked + asked_of_weights, floored | spared
-        return Cut(units=units, asked=asked, channels=goes, weights=weights, floored=floored)
+        return Cut(units=units + removed, asked=asked, channels=goes, weights=weights, floored=floored, removed=removed)
 
 
 def _units(scores: Mapping[str, Tensor]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.core.knobs import Choice, Log, Options, Range, Uniform, Value, Whole, knobs, parse
+from methods.core.knobs import Choice, Log, Names, Options, Range, Uniform, Value, Whole, knobs, parse
 from methods.core.method import Evidence, Method
 
 CLASSES = 4
@@ -22,7 +22,7 @@ def images(count: int = 5, *, dtype: torch.dtype = torch.float64, side: int = 8)
 
 def evidence(*, seed: int = 0, dtype: torch.dtype = torch.float64) -> Evidence:
     """All that a method may look at besides the network."""
-    return Evidence(images(dtype=dtype), seed)
+    return Evidence(images(dtype=dtype), torch.tensor([0, 3, 1, 2, 1]), seed)
 
 
 class Plain(nn.Sequential):
@@ -179,6 +179,8 @@ def values(accepted: Range) -> list[Value]:
             return [low, high]
         case Choice(choices):
             return list(choices)
+        case Names():
+            return [""]
         case Options():
             return list(accepted.names)
 

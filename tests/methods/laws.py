@@ -32,8 +32,10 @@ def plain(cut: Cut) -> dict[str, Any]:
     return {
         "units": cut.units,
         "asked": cut.asked,
+        "removed": cut.removed,
         "channels": {layer: gone.tolist() for layer, gone in cut.channels.items()},
         "weights": {layer: gone.tolist() for layer, gone in cut.weights.items()},
+        "replaced": {name: values.tolist() for name, values in cut.replaced.items()},
         "floored": dict(cut.floored),
     }
 

@@ -14,9 +14,11 @@ from torch import nn
 import methods
 from analysis.errors import WrongInput
 from analysis.schema import RECIPE
-from methods.core.cut import Cut, count
+from methods.core.cut import Cut, Past, count
 from methods.core.knobs import knobs
+from methods.core.mask import Mask
 from methods.core.method import ChannelMethod, Method
+from methods.core.removal import remove
 from methods.core.units import output_layer, weighted_layers
 from tests.methods.examples import NETWORKS, evidence, images, made, network
 from tests.methods.laws import plain, state, units
@@ -32,17 +34,22 @@ NOT_SCALE_FREE: dict[str, str] = {}
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
+FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40}
+"""Knobs whose ends the laws do not try: they have laws of their own, or cost time."""
 
 
 def cases() -> Iterator[object]:
     """Every method at each setting of its knobs, on every network that it accepts."""
     for owner in CATALOGUE.values():
-        for method in made(owner, ratio=0.5, keep_min=1):
-            settings = "-".join(f"{getattr(method, knob.attribute)}" for knob in knobs(owner) if knob.name != "ratio")
+        for method in made(owner, **FIXED):
+            own = [knob for knob in knobs(owner) if knob.name not in {*FIXED, "spare"}]
+            settings = "-".join(f"{getattr(method, knob.attribute)}" for knob in own)
             for name in NETWORKS:
                 if method.refusal(network(name)) is None:
                     yield pytest.param(method, name, id=f"{owner.name()}-{settings}-{name}")
 
+
+NOTHING = {"units": 0, "asked": 0, "removed": 0, "channels": {}, "weights": {}, "replaced": {}, "floored": {}}
 
 every_case = pytest.mark.parametrize(("method", "name"), list(cases()))
 every_method = pytest.mark.parametrize("owner", CATALOGUE.values(), ids=CATALOGUE)
@@ -54,9 +61,11 @@ def cut(method: Method, given: nn.Module, *, ratio: float, seed: int = 0) -> Cut
 
 @every_case
 def test_counts_are_exact_cuts_are_nested_and_ratio_0_changes_nothing(method: Method, name: str) -> None:
+    if method.target is None:
+        pytest.skip("the ratio is an outcome")
     given = network(name)
     cuts = [cut(method, given, ratio=ratio) for ratio in RATIOS]
-    assert plain(cuts[0]) | {"units": 0} == {"units": 0, "asked": 0, "channels": {}, "weights": {}, "floored": {}}
+    assert plain(cuts[0]) | {"units": 0} == NOTHING
     # Every layer has a multiple of 4 units, so ⌊r·n⌋ per layer and over all are one number for these three.
     for ratio, made_cut in zip(RATIOS[1:4], cuts[1:4], strict=True):
         assert made_cut.asked == count(ratio, made_cut.units)
@@ -82,6 +91,78 @@ def test_the_floor_is_kept_and_the_output_is_not_touched(method: Method, name: s
             assert len(set(gone.tolist())) == len(gone) <= len(sizes[layer]) - keep_min
         for layer, gone in chosen.weights.items():
             assert len(set(gone.tolist())) == len(gone) < sizes[layer].numel()
+
+
+@every_case
+def test_spared_layers_are_left_alone_and_not_counted(method: Method, name: str) -> None:
+    given = network(name)
+    everything = cut(method, given, ratio=0.5)
+    for layer in {**everything.channels, **everything.weights}:
+        sparing = cut(replace(method, spare=layer), given, ratio=0.5)
+        assert layer not in {**sparing.channels, **sparing.weights, **sparing.replaced}
+        assert sparing.units < everything.units
+        assert sparing.asked < everything.asked or method.target is None
+    assert plain(cut(replace(method, spare="*"), given, ratio=0.5)) == NOTHING
+
+
+@every_method
+def test_a_layer_to_spare_that_does_not_exist_is_refused_in_one_line(owner: type[Method]) -> None:
+    method = replace(made(owner, **FIXED)[0], spare="0 stem*")
+    refusal = method.refusal(network("normed"))
+    assert refusal == f"{owner.name()} is to spare 'stem*', and the network's layers are 0, 4, 9"
+    assert replace(method, spare="0 [49]").refusal(network("normed")) is None
+
+
+@every_case
+def test_widths_are_multiples_of_round_to_and_an_untouched_layer_stays(method: Method, name: str) -> None:
+    if not isinstance(method, ChannelMethod):
+        pytest.skip("single weights have no width")
+    given = network(name)
+    sizes = {layer.name: len(layer.weight) for layer in weighted_layers(given)}
+    cuts = [cut(replace(method, round_to=4), given, ratio=ratio) for ratio in RATIOS]
+    assert plain(cuts[0]) | {"units": 0} == NOTHING
+    for made_cut in cuts:
+        for layer, gone in made_cut.channels.items():
+            assert (sizes[layer] - len(gone)) % 4 == 0
+            assert len(gone) < sizes[layer]
+    if method.name() not in NOT_NESTED:
+        for smaller, larger in itertools.pairwise(cuts):
+            assert units(smaller) <= units(larger)
+
+
+@every_case
+def test_what_was_cut_before_goes_again_and_counts(method: Method, name: str) -> None:
+    given, seen = network(name), evidence()
+    first = method.cut(given, seen, ratio=0.25)
+    past = Past(channels=first.channels, weights=first.weights)
+    second = method.cut(given, replace(seen, past=past), ratio=0.5)
+    assert units(first) <= units(second)
+    if method.target is not None:
+        assert second.asked == count(0.5, second.units)
+        assert second.size == second.asked or second.floored
+
+
+@every_case
+def test_after_a_removal_a_ratio_is_a_share_of_the_dense_network(method: Method, name: str) -> None:
+    if not isinstance(method, ChannelMethod):
+        pytest.skip("single weights are not removed")
+    given, seen = network(name), evidence()
+    first = method.cut(given, seen, ratio=0.25)
+    thin, mask = remove(given, first, images(1), mask=Mask.of_weights(given, first))
+    sizes = {layer.name: len(layer.weight) for layer in weighted_layers(given) if layer.name in first.channels}
+    past = Past(
+        sizes=sizes,
+        weights={
+            entry.removesuffix(".weight"): (~kept).flatten().nonzero().flatten() for entry, kept in mask.keep.items()
+        },
+    )
+    second = method.cut(thin, replace(seen, past=past), ratio=0.5)
+    channels = sum(len(gone) for gone in (*first.channels.values(), *second.channels.values()))
+    ranked = method.cut(given, seen, ratio=0.5)
+    floored = {**second.floored, **ranked.floored}
+    assert channels == sum(map(len, ranked.channels.values())) or floored
+    assert second.removed == sum(map(len, first.channels.values()))
+    assert method.cut(thin, replace(seen, past=past), ratio=0.25).channels == {} or method.ranking == "layer"
 
 
 @every_case
@@ -117,7 +198,7 @@ def test_nan_weights_are_refused(owner: type[Method]) -> None:
     for parameter in given.parameters():
         nn.init.constant_(parameter, torch.nan)
     with pytest.raises(ValueError, match="NaN"):
-        cut(made(owner, ratio=0.5, keep_min=1)[0], given, ratio=0.5)
+        cut(made(owner, **FIXED)[0], given, ratio=0.5)
 
 
 @every_method
@@ -145,7 +226,7 @@ def sources() -> set[str]:
 
 @pytest.mark.parametrize("owner", CHANNEL_METHODS, ids=lambda owner: owner.name())
 def test_batch_norm_that_is_needed_and_missing_is_refused_in_one_line(owner: type[Method]) -> None:
-    for method in made(owner, ratio=0.5, keep_min=1):
+    for method in made(owner, **FIXED):
         refusal = method.refusal(network("plain"))
         if "batch norm" in owner.needs:
             assert refusal is not None
@@ -218,7 +299,14 @@ def test_a_method_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.Monke
         assert methods.columns() == {**methods.columns(), "glances": "int"}
         experiment = Experiment.parse({"network": "seed-cnn", "data": "digits"}, where="spec.yaml")
         recipe = Recipe.parse({"method": "largest-mean", "ratio": 0.5, "glances": 3}, experiment, where="spec.yaml")
-        assert recipe.knobs() == {"method": "largest-mean", "ratio": 0.5, "keep_min": 1, "glances": 3}
+        assert recipe.knobs() == {
+            "method": "largest-mean",
+            "spare": "",
+            "ratio": 0.5,
+            "keep_min": 1,
+            "round_to": 1,
+            "glances": 3,
+        }
         assert recipe.apply == "remove"
         assert cut(recipe.method, network("normed"), ratio=0.5).size == 10
     finally:

@@ -20,7 +20,7 @@ GIVEN: dict[str, Any] = {
 }
 SLIMMING = {"method": "slimming", "ratio": 0.5, "penalty": "lp", "lambda": 1e-4, "p": 0.5}
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
-PINNED = {"slimming": "d96dd07f35a9bf42", "dense": "36ff55b6824f454a"}
+PINNED = {"slimming": "da6da83a10e1826d", "dense": "36ff55b6824f454a"}
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -120,7 +120,7 @@ def test_whole_and_decimal_numbers_are_one() -> None:
 
 def test_knobs_undo_parse() -> None:
     recipe = Recipe.parse(SLIMMING, experiment(), where="spec.yaml")
-    assert recipe.knobs() == SLIMMING | {"keep_min": 1}
+    assert recipe.knobs() == SLIMMING | {"spare": "", "keep_min": 1, "round_to": 1}
     assert Recipe.parse(recipe.knobs(), experiment(), where="spec.yaml") == recipe
     assert recipe.columns() == recipe.knobs() | {
         "schedule": "one-shot",
@@ -150,11 +150,11 @@ def test_weights_are_masked_and_channels_removed() -> None:
         ({"method": "filter-l1", "ratio": "half"}, "ratio must be a number in [0, 0.95], got 'half'"),
         (
             {"method": "filter-l1", "ratio": 0.5, "scop": "layer"},
-            "filter-l1 has no knob 'scop': did you mean scope? Accepted: ratio, keep_min, scope, linear",
+            "filter-l1 has no knob 'scop': did you mean scope? Accepted: ratio, spare, keep_min, round_to, scope, linear",
         ),
         (
             {"method": "slimming", "ratio": 0.5, "penalty": "l2"},
-            "penalty got 'l2': accepted: l1, lp, tl1 (spec.yaml: slimming.penalty)",
+            "penalty got 'l2': accepted: l1, lp, tl1",
         ),
     ],
     ids=lambda value: str(value)[:40],
