@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "CURVE",
     "DENSE",
     "MEASURES",
     "SCHEMA_VERSION",
@@ -99,6 +100,7 @@ MEASURES = (
     _measure("macs", "multiply-accumulates", "MACs", "lower", "int"),
     _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
     _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int"),
+    _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher"),
     _measure("latency_ms", "latency, median", "ms", "lower"),
     _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower"),
     _measure("latency_ms_mean", "latency, mean", "ms", "lower"),
@@ -121,6 +123,22 @@ PROVENANCE = _columns(
 )
 
 COLUMNS = (*IDENTITY, *RECIPE, *OUTCOME, *MEASURES, *PROVENANCE)
+
+
+CURVE = _columns(
+    "outcome",
+    trial="string",
+    stage="string",
+    round="int",
+    epoch="int",
+    train_loss="float",
+    train_accuracy="float",
+    val_loss="float",
+    val_accuracy="float",
+    sparsity="float",
+    rate="float",
+)
+"""The columns of ``curves.parquet``: one line per epoch. Rounds count from 1; training before any cut is round 0."""
 
 
 def measure(name: str) -> Column:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from analysis.errors import WrongInput, nearest
 from analysis.schema import Kind
-from methods.core.knobs import Options, knobs
+from methods.core.knobs import column_kinds
 from methods.core.method import Method
 
 __all__ = ["catalogue", "columns", "method"]
@@ -51,13 +51,4 @@ def columns() -> dict[str, Kind]:
 
     Raises TypeError where two methods give one name two kinds: the same name means the same thing everywhere.
     """
-    kinds: dict[str, Kind] = {}
-    owners: list[type] = list(catalogue().values())
-    while owners:
-        owner = owners.pop(0)
-        for knob in knobs(owner):
-            if kinds.setdefault(knob.name, knob.kind) != knob.kind:
-                raise TypeError(f"{owner.__name__}.{knob.name} is {knob.kind}, elsewhere {kinds[knob.name]}")
-            if isinstance(knob.range, Options):
-                owners.extend(knob.range.types)
-    return kinds
+    return column_kinds(catalogue().values())

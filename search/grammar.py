@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.errors import WrongInput, nearest
-from methods.core.knobs import Choice, Knob, Log, Options, Uniform, Value, Whole
-from search.ranges import Among, Searched, Steps, Stretch, Wholes, tidy
+from methods.core.knobs import Choice, Knob, Log, Names, Options, Uniform, Value, Whole
+from search.ranges import Among, AmongNames, Searched, Steps, Stretch, Wholes, tidy
 
 __all__ = ["ANY", "declared", "parse"]
 
@@ -24,6 +24,8 @@ def declared(knob: Knob) -> Searched:
     match knob.range:
         case Choice(values):
             return Among(values)
+        case Names():
+            return AmongNames(("",))
         case Whole(low, high):
             return Wholes(low, high)
         case Uniform(grid=grid) | Log(grid=grid) if grid:
@@ -46,10 +48,14 @@ def parse(knob: Knob, given: object, *, where: str) -> Searched:
     if isinstance(given, dict):
         return _between(knob, given, where=where)
     values = given if isinstance(given, list) else [given]
+    if isinstance(knob.range, Names) and not any(isinstance(value, list) for value in values):
+        values = [values]  # one list of names is one value; a list of lists holds several
     if not values:
         raise WrongInput(f"{knob.name} needs at least one value of {knob.range}, got an empty list ({where})")
     accepted = [_accepted(knob, value, where=where) for value in values]
     distinct = [value for place, value in enumerate(accepted) if value not in accepted[:place]]
+    if isinstance(knob.range, Names):
+        return AmongNames(tuple(distinct))
     is_numeric = all(isinstance(value, int | float) for value in distinct)
     return Among(tuple(sorted(distinct)) if is_numeric else tuple(distinct))
 
@@ -66,7 +72,7 @@ def _accepted(knob: Knob, value: object, *, where: str) -> Value:
 
 def _between(knob: Knob, given: dict[Any, Any], *, where: str) -> Searched:
     """``{uniform: [low, high]}``, perhaps with a step, or ``{log: [low, high]}``."""
-    if isinstance(knob.range, Choice):
+    if isinstance(knob.range, Choice | Names):
         raise WrongInput(f"{knob.name} is one of {knob.range}, got {given!r} ({where})")
     for key in given:
         if key not in ("uniform", "log", "step"):

@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from analysis import front_table, report, table
+from analysis import curves, front_table, report, table
 from analysis.errors import WorkFailed, WrongInput
 from analysis.summary import summarise
-from methods import columns
 from search.driver import driving
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.sampler import Sampler
@@ -21,7 +20,7 @@ from search.spec import Spec, load
 from search.study import enter, own_rows
 from trial import data
 from trial.networks import build
-from trial.recipe import trial_id
+from trial.recipe import columns, trial_id
 from trial.rows import Row, read, writable
 
 __all__ = ["check_network", "run"]
@@ -60,6 +59,7 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
                 progress.close()
                 with suppress(OSError, WrongInput):
                     table.compact(folder, columns())
+                    curves.compact(folder)
             _conclude(folder, spec, progress.rows)
 
 

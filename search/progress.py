@@ -20,8 +20,8 @@ from rich.text import Text
 from analysis import front_table
 from analysis.schema import arrow_schema
 from analysis.summary import FrontSummary, summarise
-from methods import columns
 from search.space import Space
+from trial.recipe import columns
 from trial.rows import Row
 from trial.training import Epoch
 

@@ -12,7 +12,7 @@ from optuna.trial import Trial
 
 from methods.core.knobs import Value
 
-__all__ = ["Among", "Searched", "Steps", "Stretch", "Wholes", "tidy"]
+__all__ = ["Among", "AmongNames", "Searched", "Steps", "Stretch", "Wholes", "tidy"]
 
 
 class Searched(Protocol):
@@ -93,6 +93,16 @@ class Among:
     def written(self) -> Any:
         """The value, or the list."""
         return self.values[0] if len(self.values) == 1 else list(self.values)
+
+
+@dataclass(frozen=True)
+class AmongNames(Among):
+    """Listed values each of which is several names in one text, as a spec writes them: lists."""
+
+    def written(self) -> Any:
+        """The names, or a list of lists of them."""
+        lists = [str(value).split() for value in self.values]
+        return lists[0] if len(lists) == 1 else lists
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ or penalty is in the space, in the spec's grammar and in its messages without a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -16,13 +16,14 @@ from optuna.trial import Trial
 
 from analysis.errors import WrongInput, nearest
 from methods import catalogue, method
-from methods.core.knobs import Knob, Options, Value, knobs
+from methods.core.knobs import Choice, Knob, Options, Value, knob_names, knobs
 from methods.core.knobs import parse as parse_method
 from methods.core.method import Method
 from search.grammar import ANY, declared, parse
 from search.ranges import Searched
+from trial.course import Course, accepted_applies
 
-__all__ = ["Branch", "Flat", "Group", "Space"]
+__all__ = ["Branch", "Flat", "Group", "Space", "course_knobs"]
 
 Flat = dict[str, Value]
 """A recipe as a row holds it: ``method`` and its knobs, one level deep."""
@@ -69,18 +70,29 @@ class Space:
     methods: Branch
 
     @classmethod
-    def parse(cls, given: object, *, where: str) -> Space:
+    def parse(cls, given: object, *, where: str, recipe: Group | None = None) -> Space:
         """Read ``search.methods`` of a spec: names, ``any``, or a mapping from names to knobs.
 
-        Raises WrongInput that names the method or knob, its place under ``where``, and what is accepted.
+        A method has its own knobs and those of a `Course`; ``recipe`` holds those of all methods that do not say
+        them themselves. Raises WrongInput that names the method or knob, its place under ``where``, and what is
+        accepted.
         """
         if given == ANY:
             given = list(catalogue())
         groups = {}
         for name, said in _opened(given, what="methods", accepted=list(catalogue()), where=where).items():
             owner = method(name, where=f"{where}.{name}")
-            groups[name] = _group(owner, said, what=name, where=f"{where}.{name}")
+            group = _group(owner, said, further=course_knobs(owner), what=name, where=f"{where}.{name}")
+            shared = recipe.knobs if recipe is not None else {}
+            groups[name] = Group(
+                {**group.knobs, **{knob: each for knob, each in shared.items() if knob not in group.knobs}}
+            )
         return cls(Branch(groups))
+
+    @staticmethod
+    def parse_recipe(given: object, *, where: str) -> Group:
+        """Read ``search.recipe`` of a spec: knobs of a `Course` that hold for every method."""
+        return _group(None, given, further=knobs(Course), what="recipe", where=where)
 
     @property
     def size(self) -> int | None:
@@ -91,7 +103,7 @@ class Space:
     def parents(self) -> int | None:
         """How many networks are trained with a penalty before they are cut, None where they cannot be counted."""
         counts = [
-            Group({name: each for name, each in group.knobs.items() if isinstance(each, Branch)}).size
+            Group({name: each for name, each in group.knobs.items() if name == "penalty"}).size
             for name, group in self.methods.options.items()
             if "sparsity training" in method(name, where=name).needs
         ]
@@ -103,8 +115,9 @@ class Space:
 
     def example(self, name: str) -> Method:
         """The method ``name`` with values from the low ends of its ranges."""
+        own = knob_names(method(name, where=name))
         recipe = _at(Branch({name: self.methods.options[name]}), "method", 0)
-        settings = {knob: value for knob, value in recipe.items() if knob != "method"}
+        settings = {knob: value for knob, value in recipe.items() if knob in own}
         made: Method = parse_method(method(name, where=name), settings, what=name, where=name)
         return made
 
@@ -151,18 +164,27 @@ def _opened(given: object, *, what: str, accepted: list[str], where: str) -> dic
     )
 
 
-def _group(owner: type[Any], given: object, *, what: str, where: str) -> Group:
-    own = {knob.name: knob for knob in knobs(owner)}
+def course_knobs(owner: type[Method]) -> tuple[Knob, ...]:
+    """The knobs of a `Course` for a method: its cuts cannot be carried out in every way."""
+    return tuple(
+        replace(knob, range=Choice(accepted_applies(owner))) if knob.name == "apply" else knob for knob in knobs(Course)
+    )
+
+
+def _group(owner: type[Any] | None, given: object, *, what: str, where: str, further: Sequence[Knob] = ()) -> Group:
+    """The knobs of ``owner``, and those of ``further`` that are said, which never need to be."""
+    required = {knob.name: knob for knob in (knobs(owner) if owner is not None else ()) if knob.required}
+    own = {knob.name: knob for knob in (*(knobs(owner) if owner is not None else ()), *further)}
     if given == ANY:
-        return Group({name: _searched(knob, ANY, where=where) for name, knob in own.items() if knob.required})
+        return Group({name: _searched(knob, ANY, where=where) for name, knob in required.items()})
     if given is not None and not isinstance(given, dict):
         raise WrongInput(f"{what} takes a mapping of its knobs, or any, got {given!r:.60} ({where})")
     given = given or {}
     for name in map(str, given):
         if name not in own:
             raise WrongInput(f"{what} has no knob {name!r}: {_cure(name, own)} ({where}.{name})")
-    for name, knob in own.items():
-        if knob.required and name not in given:
+    for name, knob in required.items():
+        if name not in given:
             raise WrongInput(f"{what} needs {name}: {knob.range}, or any for the whole range ({where}.{name})")
     return Group(
         {name: _searched(knob, given[name], where=f"{where}.{name}") for name, knob in own.items() if name in given}

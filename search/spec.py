@@ -30,6 +30,7 @@ class Search(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: Any = Field(description="names, a mapping from names to knobs, or any: all methods")
+    recipe: Any = Field({}, description="schedule, apply, control and recovery knobs, searched with every method")
     objectives: tuple[str, ...] = Field(("val_accuracy", "sparsity", "macs"), description="measures to be good in")
     sampler: str = Field("tpe", description=f"who proposes recipes: {' or '.join(SAMPLERS)}")
     trials: int = Field(40, ge=1, description="how many recipes are tried, failed ones included")
@@ -46,7 +47,8 @@ class Spec(Experiment):
     @property
     def space(self) -> Space:
         """The recipes that may be tried."""
-        return Space.parse(self.search.methods, where="search.methods")
+        recipe = Space.parse_recipe(self.search.recipe, where="search.recipe")
+        return Space.parse(self.search.methods, where="search.methods", recipe=recipe)
 
     @classmethod
     def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:
@@ -55,7 +57,8 @@ class Spec(Experiment):
         Raises WrongInput that names the first mistake, its place and what is accepted.
         """
         spec: Spec = super().parse(given, where=where)
-        space = Space.parse(spec.search.methods, where=f"{where}: search.methods")
+        recipe = Space.parse_recipe(spec.search.recipe, where=f"{where}: search.recipe")
+        space = Space.parse(spec.search.methods, where=f"{where}: search.methods", recipe=recipe)
         _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
         if spec.search.sampler not in SAMPLERS:
             raise WrongInput(
@@ -67,7 +70,7 @@ class Spec(Experiment):
             network = network.model_copy(update={"weights": network.weights.expanduser().resolve()})
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
-        search = spec.search.model_copy(update={"methods": space.written()})
+        search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}})
         return spec.model_copy(update={"search": search, "network": network, "data": data})
 
     def experiment(self) -> Experiment:

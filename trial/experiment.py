@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from analysis.errors import WrongInput, nearest
 from trial.data import Data
 from trial.networks import Network
+from trial.recovery import Recovery
 from trial.training import Training
 
 __all__ = ["Experiment", "Numerics", "explain"]
@@ -39,7 +40,7 @@ class Experiment(BaseModel):
     sparsity: Training = Field(
         Training(epochs=5, rate=0.02), description="training with a penalty, from the dense network on"
     )
-    recovery: Training = Field(Training(epochs=5, rate=0.02), description="training after the cut")
+    recovery: Recovery = Field(Recovery(epochs=5, rate=0.02), description="training after each cut, or none")
     seed: int = Field(0, ge=0, description="decides initial weights, order of images, random cuts")
     numerics: Numerics = Field(Numerics(), description="precision and threads")
 
@@ -47,6 +48,8 @@ class Experiment(BaseModel):
     @classmethod
     def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
         """What a section leaves out is that section's default, not the default of training in general."""
+        if given == "none" and info.field_name == "recovery":
+            given = {"epochs": 0}
         if not isinstance(given, dict) or info.field_name is None:
             return given
         return {**cls.model_fields[info.field_name].default.model_dump(), **given}

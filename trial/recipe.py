@@ -5,42 +5,41 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
 
+import methods
 from analysis.errors import WrongInput, nearest
+from analysis.schema import Kind
 from methods import catalogue, method
-from methods.core.knobs import Value, flat, parse
+from methods.core.knobs import Value, column_kinds, flat, knob_names, parse
 from methods.core.method import Method
+from trial.course import Course, accepted_applies
 from trial.experiment import Experiment
 from trial.networks import identity
+from trial.recovery import Recovery
 from trial.training import Training
 
-__all__ = ["Recipe", "digest", "trial_id"]
+__all__ = ["Recipe", "columns", "digest", "trial_id"]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One way to prune a network.
 
-    ``sparsity`` is None where the method trains no penalty; ``apply`` says how the cut is carried out: channels
-    are removed, single weights masked.
+    ``course`` says what is done with the method's cuts; ``recovery`` is the training after each of them, its
+    settings those of the course. ``sparsity`` is None where the method trains no penalty.
     """
 
     method: Method
-    recovery: Training
+    course: Course
+    recovery: Recovery
     sparsity: Training | None = None
-    schedule: Literal["one-shot"] = "one-shot"
-
-    @classmethod
-    def of(cls, made: Method, experiment: Experiment) -> Recipe:
-        """The recipe of a method under an experiment's training settings."""
-        sparsity = experiment.sparsity if made.sparsifier is not None else None
-        return cls(made, recovery=experiment.recovery, sparsity=sparsity)
 
     @classmethod
     def parse(cls, given: Mapping[str, object], experiment: Experiment, *, where: str) -> Recipe:
-        """Make a recipe from flat settings: ``method`` and its knobs, one level deep, as a row holds them.
+        """Make a recipe from flat settings: ``method`` and knobs, its own and the course's, as a row holds them.
 
         Raises WrongInput that names the setting, its place under ``where``, and what is accepted.
         """
@@ -48,27 +47,46 @@ class Recipe:
             raise WrongInput(f"method is missing: {nearest('', catalogue())} ({where}: method)")
         name = str(given["method"])
         owner = method(name, where=f"{where}: method")
-        settings = {knob: value for knob, value in given.items() if knob != "method"}
-        return cls.of(parse(owner, settings, what=name, where=f"{where}: {name}"), experiment)
+        place = f"{where}: {name}"
+        own, shared = knob_names(owner), knob_names(Course)
+        for knob in given:
+            if knob not in {"method", *own, *shared}:
+                accepted = nearest(knob, [*own, *shared])
+                raise WrongInput(f"{name} has no knob {knob!r}: {accepted} ({place}.{knob})")
+        settings = {knob: value for knob, value in given.items() if knob in own}
+        made: Method = parse(owner, settings, what=name, where=place)
+        said = {knob: value for knob, value in given.items() if knob in shared}
+        return cls.of(made, experiment, said, where=place)
+
+    @classmethod
+    def of(
+        cls, made: Method, experiment: Experiment, said: Mapping[str, object] | None = None, *, where: str = "recipe"
+    ) -> Recipe:
+        """The recipe of a method under an experiment's settings; ``said`` are knobs of the course, flat."""
+        name = made.name()
+        settings = Course.defaults(type(made), experiment.recovery) | dict(said or {})
+        if settings["apply"] == "remove" and "remove" not in accepted_applies(type(made)):
+            raise WrongInput(
+                f"apply: {name} cuts single weights, which cannot be removed: accepted: "
+                f"{', '.join(accepted_applies(type(made)))} ({where}.apply)"
+            )
+        course: Course = parse(Course, settings, what=name, where=where)
+        recovery = course.recovery(experiment.recovery, dense=experiment.dense)
+        sparsity = experiment.sparsity if made.sparsifier is not None else None
+        return cls(made, replace(course, recovery_rate=recovery.rate), recovery=recovery, sparsity=sparsity)
 
     @property
-    def apply(self) -> Literal["remove", "mask"]:
-        """How the cut is carried out."""
-        return "remove" if self.method.unit == "channel" else "mask"
+    def ratios(self) -> tuple[Fraction, ...]:
+        """The ratio of each round; where a method knows none, so many zeros, which it does not look at."""
+        return self.course.schedule.ratios(self.method.target or 0.0)
 
     def knobs(self) -> dict[str, Value]:
-        """``method`` and its knobs, flat: what ``parse`` takes and a row's columns hold."""
+        """``method`` and its own knobs, flat."""
         return {"method": self.method.name(), **flat(self.method)}
 
     def columns(self) -> dict[str, Value]:
-        """The recipe group of a row."""
-        return {
-            **self.knobs(),
-            "schedule": self.schedule,
-            "rounds": 1,
-            "recovery_epochs": self.recovery.epochs,
-            "apply": self.apply,
-        }
+        """The recipe group of a row, which ``parse`` takes."""
+        return {**self.knobs(), **flat(self.course)}
 
     def identity(self) -> dict[str, Any]:
         """Everything that tells this recipe from another, ready for JSON."""
@@ -77,6 +95,11 @@ class Recipe:
             "recovery": self.recovery.model_dump(mode="json"),
             "sparsity": self.sparsity.model_dump(mode="json") if self.sparsity else None,
         }
+
+
+def columns() -> dict[str, Kind]:
+    """The columns of a recipe: the knobs of every method and of the course, name → kind."""
+    return methods.columns() | column_kinds([Course])
 
 
 def digest(identity: object) -> str:

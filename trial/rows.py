@@ -12,7 +12,7 @@ from typing import Any
 from analysis.errors import WorkFailed, WrongInput
 from analysis.row import read_row
 from analysis.schema import COLUMNS
-from methods import columns
+from trial.recipe import columns
 from trial.store import write_durably
 
 __all__ = ["Row", "blank", "read", "read_all", "writable", "write"]
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def blank() -> Row:
-    """A row with every column of the schema and every knob of the catalogue, all None: not applicable."""
+    """A row with every column of the schema and every knob of a recipe, all None: not applicable."""
     return dict.fromkeys((*(column.name for column in COLUMNS), *columns()))
 
 

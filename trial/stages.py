@@ -6,28 +6,48 @@ stored by the old one are no longer found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from methods.core.cut import Cut
+from methods.core.cut import Cut, Past
 from methods.core.mask import Mask
-from methods.core.method import Evidence, Method
-from methods.core.penalties import Penalty, add_subgradient
-from methods.core.removal import remove
+from methods.core.method import Evidence, Method, Observer
+from methods.core.penalties import Penalty, add_subgradient, scales
+from methods.core.removal import remove, sliced
 from trial.augmentation import normalised
-from trial.data import Splits
+from trial.course import Apply
+from trial.data import ImageSet, Splits
+from trial.recovery import Recovery, distillation_loss, recalibrate
+from trial.seeds import generator
 from trial.store import Product
 from trial.training import Epoch, Training, evaluate, train
 
-__all__ = ["VERSIONS", "RemovalDiffers", "cut", "dense", "recover", "sparsify"]
+__all__ = [
+    "VERSIONS",
+    "RemovalDiffers",
+    "cut",
+    "dense",
+    "evidence",
+    "observe",
+    "past",
+    "recover",
+    "scratch",
+    "sparsify",
+]
 
-VERSIONS = {"dense": 1, "sparsity": 1, "cut": 1, "recovery": 1, "measure": 1}
+VERSIONS = {"dense": 1, "sparsity": 1, "scores": 1, "cut": 2, "recovery": 2, "scratch": 1, "measure": 1}
 
 TOLERANCE = 1e-4
 """How far logits of the thin network may lie from the masked one's, relative to the largest logit (float32)."""
+CHECKED = 64
+"""Images on which the thin network and the masked one are compared."""
+NEAR_ZERO = 0.01
+"""A batch-norm scale below this counts as near zero."""
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -40,8 +60,7 @@ def dense(
     network: nn.Module, splits: Splits, training: Training, *, seed: int, on_epoch: OnEpoch | None = None
 ) -> Product:
     """Train the unpruned network."""
-    curve = train(network, splits, training, seed=seed, on_epoch=on_epoch)
-    return _product(network, curve)
+    return _product(network, train(network, splits, training, seed=seed, on_epoch=on_epoch))
 
 
 def sparsify(network: nn.Module, splits: Splits, training: Training, penalty: Penalty, *, seed: int) -> Product:
@@ -50,21 +69,66 @@ def sparsify(network: nn.Module, splits: Splits, training: Training, penalty: Pe
     return _product(network, curve)
 
 
-def cut(network: nn.Module, splits: Splits, method: Method, *, seed: int) -> Product:
-    """Cut the network by the method: channels are removed, single weights masked.
+def evidence(splits: Splits, method: Method, *, seed: int, past: Past) -> Evidence:
+    """What the method may look at: so many images of the training part as it reads, at least one, drawn by seed.
 
-    The record has the ratio achieved, and accuracy and loss before recovery. Raises RemovalDiffers where the
-    thinner network computes something else than the masked one.
+    Raises ValueError where there are fewer images than it reads.
     """
-    images = normalised(splits.train.images[:64], splits)
-    chosen = method.cut(network, Evidence(images, splits.train.labels[:64], seed), ratio=method.target or 0.0)
-    mask = Mask.of_weights(network, chosen)
-    mask.zero_weights(network)
-    thin, thin_mask = remove(network, chosen, images[:1], mask=mask)
-    if chosen.channels:
-        _check_removal(network, thin, chosen, images)
-    loss, accuracy = evaluate(thin, splits.validation, splits)
+    if method.images_read > len(splits.train):
+        raise ValueError(
+            f"{method.name()} is to read {method.images_read} images, and the training part has {len(splits.train)}"
+        )
+    chosen = _drawn(splits, max(1, method.images_read), seed=seed)
+    return Evidence(normalised(chosen.images, splits), chosen.labels, seed, past=past)
+
+
+def observe(network: nn.Module, observer: Observer, seen: Evidence) -> Product:
+    """Let a method's observer look at the images."""
+    return Product({name: tensor.contiguous() for name, tensor in observer.observe(network, seen).items()})
+
+
+def cut(
+    network: nn.Module,
+    splits: Splits,
+    method: Method,
+    seen: Evidence,
+    *,
+    ratio: Fraction,
+    apply: Apply,
+    mask: Mask | None = None,
+    momentum: Mapping[str, Tensor] | None = None,
+) -> Product:
+    """Cut the network by the method, and carry the cut out.
+
+    ``mask`` holds what earlier rounds cut; ``momentum`` is the optimiser's, which loses what the network loses. The
+    record has the ratio achieved, what later rounds have to know of this one, and accuracy and loss before
+    recovery. Raises RemovalDiffers where the thinner network computes something else than the masked one.
+    """
+    near_zero = _near_zero(network)
+    chosen = method.cut(network, seen, ratio=ratio)
+    with torch.no_grad():
+        for name, values in chosen.replaced.items():
+            network.get_parameter(name).copy_(values)
+    held = (mask or Mask({})).merged(Mask.of_weights(network, chosen))
+    held.zero_weights(network)
+    momentum = momentum or {}
+    match apply:
+        case "remove":
+            made = _removed(network, splits, chosen, seen, held, momentum)
+        case "mask":
+            channels = {layer: gone.tolist() for layer, gone in chosen.channels.items()}
+            mask = held.merged(Mask.of_channels(network, chosen, seen.images[:1]))
+            made = _Carried(network, mask, momentum, {"channels": channels})
+        case "zero":
+            # As in documents 000 and 003 the filters go to zero, not their readers' columns, and nothing holds them.
+            # Their norms go with them: a norm over a constant divides by √ε, and training would explode.
+            Mask.of_channels(network, chosen, seen.images[:1], readers=False).zero_weights(network)
+            made = _Carried(network, Mask({}), momentum, {})
+    made.mask.zero_weights(made.network)
+    loss, accuracy = evaluate(made.network, splits.validation, splits)
     record = {
+        **made.record,
+        "scales_near_zero": near_zero,
         "ratio_achieved": chosen.ratio,
         "units": chosen.units,
         "asked": chosen.asked,
@@ -72,11 +136,89 @@ def cut(network: nn.Module, splits: Splits, method: Method, *, seed: int) -> Pro
         "val_loss_before": loss,
         "val_accuracy_before": accuracy,
     }
-    return Product(thin.state_dict(), thin_mask, record)
+    return Product(made.network.state_dict(), made.mask, record, made.mask.applied(made.momentum))
 
 
-def recover(network: nn.Module, mask: Mask, splits: Splits, training: Training, *, seed: int) -> Product:
-    """Train the cut network, its masked weights held at zero."""
+@dataclass(frozen=True)
+class _Carried:
+    """A cut carried out: the network, what holds at zero, its momentum, and what later rounds have to know."""
+
+    network: nn.Module
+    mask: Mask
+    momentum: Mapping[str, Tensor]
+    record: dict[str, Any]
+
+
+def _removed(
+    network: nn.Module, splits: Splits, chosen: Cut, seen: Evidence, held: Mask, momentum: Mapping[str, Tensor]
+) -> _Carried:
+    """The thinner network, compared with the masked one; what is sliced with it."""
+    image = seen.images[:1]
+    thin, thin_mask = remove(network, chosen, image, mask=held)
+    thin_momentum = sliced(network, chosen, image, momentum)
+    sizes = {layer: network.get_parameter(f"{layer}.weight").shape[0] for layer in chosen.channels}
+    if chosen.channels:
+        images = _drawn(splits, min(CHECKED, len(splits.train)), seed=seen.seed).images
+        _check_removal(network, thin, chosen, normalised(images, splits))
+    return _Carried(thin, thin_mask, thin_momentum, {"sizes": sizes | dict(seen.past.sizes)})
+
+
+def past(product: Product) -> Past:
+    """What a network's earlier rounds did, as the next round has to know it."""
+    weights = {
+        name.removesuffix(".weight"): (~kept).flatten().nonzero().flatten()
+        for name, kept in product.mask.keep.items()
+        if name.endswith(".weight") and kept.dim() > 1
+    }
+    channels = {layer: torch.tensor(gone) for layer, gone in product.record.get("channels", {}).items()}
+    return Past(sizes=product.record.get("sizes", {}), channels=channels, weights=weights)
+
+
+def recover(
+    network: nn.Module,
+    cut: Product,
+    splits: Splits,
+    recovery: Recovery,
+    *,
+    dense: Training,
+    seed: int,
+    teacher: nn.Module | None = None,
+    goes_on: bool = False,
+) -> Product:
+    """Train the cut network, its masked weights held at zero.
+
+    ``dense`` is the dense network's training, which some recoveries follow; ``teacher`` the dense network, where
+    it teaches. ``goes_on`` keeps the momentum, for the round after this one.
+    """
+    training = recovery.training(dense)
+    recalibrate(network, splits, batches=recovery.recalibrate, batch=training.batch, seed=seed)
+
+    def loss_of(images: Tensor, logits: Tensor, cross_entropy: Tensor) -> Tensor:
+        if teacher is None:
+            return cross_entropy
+        with torch.no_grad():
+            taught = teacher(images)
+        return (1 - recovery.distillation) * cross_entropy + recovery.distillation * distillation_loss(logits, taught)
+
+    momentum = dict(cut.momentum)
+    curve = train(
+        network,
+        splits,
+        training,
+        seed=seed,
+        loss_of=loss_of,
+        before_step=lambda: cut.mask.zero_gradients(network),
+        after_step=lambda: cut.mask.zero_weights(network),
+        momentum=momentum,
+    )
+    made = _product(network, curve, cut.mask)
+    for_later = {name: cut.record[name] for name in ("sizes", "channels") if name in cut.record}
+    return replace(made, record={**made.record, **for_later}, momentum=momentum if goes_on else {})
+
+
+def scratch(network: nn.Module, mask: Mask, splits: Splits, training: Training, *, seed: int) -> Product:
+    """Train an architecture whose weights were drawn anew, what is masked held at zero."""
+    mask.zero_weights(network)
     curve = train(
         network,
         splits,
@@ -91,6 +233,19 @@ def recover(network: nn.Module, mask: Mask, splits: Splits, training: Training, 
 def _product(network: nn.Module, curve: list[Epoch], mask: Mask | None = None) -> Product:
     record: dict[str, Any] = {"curve": [vars(epoch) for epoch in curve], "epochs": len(curve)}
     return Product(network.state_dict(), mask or Mask({}), record)
+
+
+def _drawn(splits: Splits, count: int, *, seed: int) -> ImageSet:
+    """So many training images, drawn by seed; a smaller number's are among a larger's."""
+    order = torch.randperm(len(splits.train), generator=generator(seed, "evidence"))[:count]
+    chosen = order.to(splits.train.labels.device)
+    return ImageSet(splits.train.images[chosen], splits.train.labels[chosen])
+
+
+def _near_zero(network: nn.Module) -> float | None:
+    """The share of batch-norm scales that are near zero, None without batch norm."""
+    every = [gamma.detach().flatten() for gamma in scales(network)]
+    return float((torch.cat(every).abs() < NEAR_ZERO).double().mean()) if every else None
 
 
 def _check_removal(network: nn.Module, thin: nn.Module, chosen: Cut, images: Tensor) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from methods.core.mask import Mask
@@ -27,20 +28,25 @@ from methods.core.mask import Mask
 __all__ = ["Claims", "FileClaims", "Product", "Store", "StoreDamaged", "write_durably"]
 
 _MASK = "mask:"
+_MOMENTUM = "momentum:"
 TENSORS = "tensors.safetensors"
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Product:
-    """What a stage leaves: the network's tensors, the mask that holds some at zero, and a record for JSON."""
+    """What a stage leaves: tensors, the network's mostly; the mask that holds some at zero; a record for JSON.
+
+    ``momentum`` is the optimiser's, by parameter, where the training is to go on after another cut.
+    """
 
     tensors: Mapping[str, Tensor]
     mask: Mask = field(default_factory=lambda: Mask({}))
     record: Mapping[str, Any] = field(default_factory=dict)
+    momentum: Mapping[str, Tensor] = field(default_factory=dict)
 
     def content(self) -> str:
-        """A hash of the tensors and the mask, 64 hex digits: equal networks have equal content."""
+        """A hash of tensors, mask and momentum, 64 hex digits: equal networks have equal content."""
         hasher = hashlib.sha256()
         for name, tensor in sorted(self._stored().items()):
             data = tensor.detach().cpu().contiguous()
@@ -48,8 +54,16 @@ class Product:
             hasher.update(data.numpy().tobytes())
         return hasher.hexdigest()
 
+    def to(self, device: torch.device) -> Product:
+        """The same on a device."""
+        tensors, keep, momentum = (
+            {name: tensor.to(device) for name, tensor in held.items()}
+            for held in (self.tensors, self.mask.keep, self.momentum)
+        )
+        return Product(tensors, Mask(keep), self.record, momentum)
+
     def to_bytes(self) -> bytes:
-        """The tensors and the mask as one safetensors file."""
+        """Tensors, mask and momentum as one safetensors file."""
         return safetensors.torch.save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in self._stored().items()}
         )
@@ -58,12 +72,18 @@ class Product:
     def from_bytes(cls, data: bytes, record: Mapping[str, Any]) -> Product:
         """Read what ``to_bytes`` wrote."""
         stored = safetensors.torch.load(data)
-        keep = {name.removeprefix(_MASK): kept for name, kept in stored.items() if name.startswith(_MASK)}
-        tensors = {name: tensor for name, tensor in stored.items() if not name.startswith(_MASK)}
-        return cls(tensors, Mask(keep), record)
+        parts: dict[str, dict[str, Tensor]] = {"": {}, _MASK: {}, _MOMENTUM: {}}
+        for name, tensor in stored.items():
+            part = next(prefix for prefix in (_MASK, _MOMENTUM, "") if name.startswith(prefix))
+            parts[part][name.removeprefix(part)] = tensor
+        return cls(parts[""], Mask(parts[_MASK]), record, parts[_MOMENTUM])
 
     def _stored(self) -> dict[str, Tensor]:
-        return {**self.tensors, **{_MASK + name: kept for name, kept in self.mask.keep.items()}}
+        return {
+            **self.tensors,
+            **{_MASK + name: kept for name, kept in self.mask.keep.items()},
+            **{_MOMENTUM + name: buffer for name, buffer in self.momentum.items()},
+        }
 
 
 class Claims(Protocol):

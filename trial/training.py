@@ -27,13 +27,13 @@ class Training(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: Annotated[int, Field(ge=0, description="Passes over the training images.")]
-    rate: Annotated[float, Field(gt=0, description="The highest learning rate.")] = 0.1
+    rate: Annotated[float, Field(ge=1e-9, le=1e30, description="The highest learning rate.")] = 0.1
     schedule: Annotated[Schedule, Field(description="How the rate changes from step to step.")] = "one-cycle"
     batch: Annotated[int, Field(ge=2, description="Images per step.")] = 128
     momentum: Annotated[float, Field(ge=0, lt=1, description="Nesterov momentum; 0 is plain SGD.")] = 0.9
     weight_decay: Annotated[float, Field(ge=0, description="L2 penalty on every parameter.")] = 5e-4
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="Share of the target that is spread evenly over the classes.")
+        float, Field(ge=0, le=0.95, description="Share of the target that is spread evenly over the classes.")
     ] = 0.0
     augment: Annotated[bool, Field(description="Change training images as the data settings say.")] = True
 
@@ -63,6 +63,11 @@ def _nothing() -> None:
     """Stand in for a hook that is not needed."""
 
 
+def _cross_entropy(images: Tensor, logits: Tensor, cross_entropy: Tensor) -> Tensor:  # noqa: ARG001
+    """Leave the loss as it is."""
+    return cross_entropy
+
+
 def train(
     network: nn.Module,
     splits: Splits,
@@ -71,6 +76,8 @@ def train(
     seed: int,
     before_step: Callable[[], None] = _nothing,
     after_step: Callable[[], None] = _nothing,
+    loss_of: Callable[[Tensor, Tensor, Tensor], Tensor] = _cross_entropy,
+    momentum: dict[str, Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
@@ -85,20 +92,25 @@ def train(
         seed: Of order and augmentation.
         before_step: Called after the gradients are there and before they are used.
         after_step: Called after the weights changed.
+        loss_of: Makes the loss of a batch's normalised images, its logits and their cross entropy.
+        momentum: The momentum of each parameter by its name; taken up at the start where there is any, and left
+            here at the end.
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
         TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
     """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimiser = torch.optim.SGD(
-        parameters,
+        parameters.values(),
         lr=training.rate,
         momentum=training.momentum,
         nesterov=training.momentum > 0,
         weight_decay=training.weight_decay,
         fused=True,
     )
+    for name, buffer in (momentum or {}).items():
+        optimiser.state[parameters[name]]["momentum_buffer"] = buffer.clone()
     n, device = len(splits.train), splits.train.images.device
     batches = [slice(start, min(start + training.batch, n)) for start in range(0, n, training.batch)]
     batches = [batch for batch in batches if batch.stop - batch.start > 1]
@@ -116,8 +128,10 @@ def train(
             rate = rate_at(training.schedule, epoch * len(batches) + number, steps=steps, rate=training.rate)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            logits = network(normalised(picked(splits.train.images, changes, batch), splits))
-            loss = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
+            images = normalised(picked(splits.train.images, changes, batch), splits)
+            logits = network(images)
+            smoothed = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
+            loss = loss_of(images, logits, smoothed)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             before_step()
@@ -143,6 +157,9 @@ def train(
         )
         if on_epoch is not None:
             on_epoch(epochs[-1])
+    if momentum is not None:
+        states = {name: optimiser.state[parameter].get("momentum_buffer") for name, parameter in parameters.items()}
+        momentum |= {name: buffer for name, buffer in states.items() if buffer is not None}
     network.eval()
     return epochs
 

@@ -221,6 +221,23 @@ def knobs(owner: type[Any]) -> tuple[Knob, ...]:
     return tuple(sorted(found, key=lambda knob: not knob.required))
 
 
+def column_kinds(owners: Iterable[type[Any]]) -> dict[str, Kind]:
+    """The columns of all knobs of the owners and of their options: name → kind, in order of first appearance.
+
+    Raises TypeError where one name has two kinds: the same name means the same thing everywhere.
+    """
+    kinds: dict[str, Kind] = {}
+    waiting = list(owners)
+    while waiting:
+        owner = waiting.pop(0)
+        for knob in knobs(owner):
+            if kinds.setdefault(knob.name, knob.kind) != knob.kind:
+                raise TypeError(f"{owner.__name__}.{knob.name} is {knob.kind}, elsewhere {kinds[knob.name]}")
+            if isinstance(knob.range, Options):
+                waiting.extend(knob.range.types)
+    return kinds
+
+
 def flat(owner: Any) -> dict[str, Value]:
     """The knobs of a method as a row and a recipe hold them, one level deep; an option by its name.
 
@@ -244,7 +261,7 @@ def parse(owner: type[Any], given: Mapping[str, object], *, what: str, where: st
 
     Raises WrongInput for an unknown or missing knob and for a value outside its range.
     """
-    possible = _names(owner)
+    possible = knob_names(owner)
     for name in given:
         if name not in possible:
             raise WrongInput(f"{what} has no knob {name!r}: {nearest(name, possible)} ({where}.{name})")
@@ -255,12 +272,12 @@ def parse(owner: type[Any], given: Mapping[str, object], *, what: str, where: st
     return made
 
 
-def _names(owner: type[Any]) -> list[str]:
-    """The names of all knobs, those of every option included."""
+def knob_names(owner: type[Any]) -> list[str]:
+    """The names of all knobs, those of every option included, each once."""
     names = [knob.name for knob in knobs(owner)]
     for knob in knobs(owner):
         if isinstance(knob.range, Options):
-            names += [name for option in knob.range.types for name in _names(option) if name not in names]
+            names += [name for option in knob.range.types for name in knob_names(option) if name not in names]
     return names
 
 

@@ -36,10 +36,10 @@ class Mask:
         return cls(keep)
 
     @classmethod
-    def of_channels(cls, network: nn.Module, cut: Cut, image: Tensor) -> Mask:
+    def of_channels(cls, network: nn.Module, cut: Cut, image: Tensor, *, readers: bool = True) -> Mask:
         """The mask of a cut's channels: everything that a channel owns, its norms and its readers' columns.
 
-        Zeroing a filter alone would leave γ·(0−μ)/σ+β alive behind it.
+        Zeroing a filter alone would leave γ·(0−μ)/σ+β alive behind it. ``readers=False`` leaves the columns out.
         """
         names = {module: name for name, module in network.named_modules()}
         keep: dict[str, Tensor] = {}
@@ -51,6 +51,8 @@ class Mask:
                 if module not in names:
                     continue
                 rows = graph.is_out_channel_pruning_fn(dependency.handler)
+                if not (rows or readers):
+                    continue
                 for name, parameter in module.named_parameters(prefix=names[module], recurse=False):
                     kept = keep.setdefault(name, torch.ones_like(parameter, dtype=torch.bool))
                     if rows or (parameter.dim() == 1 and not name.endswith(".bias")):
@@ -71,6 +73,10 @@ class Mask:
         with torch.no_grad():
             for name, kept in self.keep.items():
                 network.get_parameter(name).mul_(kept)
+
+    def applied(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors that belong to parameters, such as an optimiser's momentum, with the cut entries at zero."""
+        return {name: tensor * self.keep[name] if name in self.keep else tensor for name, tensor in tensors.items()}
 
     def zero_gradients(self, network: nn.Module) -> None:
         """Set the cut entries of the network's gradients to zero, in place."""

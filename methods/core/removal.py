@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from methods.core.cut import Cut
 from methods.core.mask import Mask
 from methods.core.units import dependencies, root_pruner
 
-__all__ = ["fit_shapes", "remove"]
+__all__ = ["fit_shapes", "remove", "sliced"]
 
 
 def remove(network: nn.Module, cut: Cut, image: Tensor, *, mask: Mask | None = None) -> tuple[nn.Module, Mask]:
@@ -22,15 +23,26 @@ def remove(network: nn.Module, cut: Cut, image: Tensor, *, mask: Mask | None = N
     """
     mask = mask or Mask({})
     thin = _without(network, cut, image)
-    if not mask.keep or not cut.channels:
+    if not cut.channels:
         return thin, mask
-    # The same removal on a network whose parameters are the mask itself slices the mask the same way.
+    keep = sliced(network, cut, image, {name: kept.to(image.dtype) for name, kept in mask.keep.items()})
+    return thin, Mask({name: kept != 0 for name, kept in keep.items()})
+
+
+def sliced(network: nn.Module, cut: Cut, image: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cut tensors that belong to parameters, such as an optimiser's momentum, down to the thin network's shapes.
+
+    ``tensors`` maps a parameter's name to a tensor of its shape in the network given.
+    """
+    if not tensors or not cut.channels:
+        return dict(tensors)
+    # The same removal on a network whose parameters are the tensors themselves slices them the same way.
     twin = copy.deepcopy(network)
     with torch.no_grad():
-        for name, kept in mask.keep.items():
-            twin.get_parameter(name).copy_(kept)
+        for name, tensor in tensors.items():
+            twin.get_parameter(name).copy_(tensor)
     thin_twin = _without(twin, cut, image)
-    return thin, Mask({name: thin_twin.get_parameter(name).detach() != 0 for name in mask.keep})
+    return {name: thin_twin.get_parameter(name).detach() for name in tensors}
 
 
 def fit_shapes(network: nn.Module, state: dict[str, Tensor]) -> None:

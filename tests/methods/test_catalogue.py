@@ -307,7 +307,7 @@ def test_a_method_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.Monke
             "round_to": 1,
             "glances": 3,
         }
-        assert recipe.apply == "remove"
+        assert recipe.course.apply == "remove"
         assert cut(recipe.method, network("normed"), ratio=0.5).size == 10
     finally:
         methods.catalogue.cache_clear()

@@ -5,7 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from methods import catalogue
-from methods.core.knobs import Choice, Knob, Log, Options, Uniform, Whole, knobs
+from methods.core.knobs import Choice, Knob, Log, Names, Options, Uniform, Whole, knobs
+from methods.core.method import Method
+from search.space import course_knobs
 
 
 def values_of(knob: Knob) -> st.SearchStrategy[Any]:
@@ -19,6 +21,8 @@ def values_of(knob: Knob) -> st.SearchStrategy[Any]:
             return st.floats(low, high, exclude_min=exclusive, exclude_max=exclusive)
         case Log(low, high):
             return st.floats(low, high)
+        case Names():
+            return st.lists(st.sampled_from(["features.0", "features.*", "classifier"]), max_size=3)
     raise TypeError(f"{knob.name} is a branch")
 
 
@@ -28,6 +32,8 @@ def said_of(knob: Knob, *, countable: bool) -> st.SearchStrategy[Any]:
         named = dict(zip(knob.range.names, knob.range.types, strict=True))
         return options_of(named, countable=countable)
     value = values_of(knob)
+    if isinstance(knob.range, Names):
+        return st.one_of(value, st.lists(value, min_size=1, max_size=3))
     listed = st.lists(value, min_size=1, max_size=4, unique=True)
     if isinstance(knob.range, Choice):
         return st.one_of(value, listed, st.just("any"))
@@ -49,10 +55,15 @@ def said_of(knob: Knob, *, countable: bool) -> st.SearchStrategy[Any]:
 
 def options_of(owners: dict[str, type], *, countable: bool) -> st.SearchStrategy[Any]:
     """Whatever a spec may say of methods, or of a knob's options, as a mapping."""
+
+    def optional(owner: type) -> list[Knob]:
+        further = course_knobs(owner) if issubclass(owner, Method) else ()
+        return [*(knob for knob in knobs(owner) if not knob.required), *further]
+
     groups = {
         name: st.fixed_dictionaries(
             {knob.name: said_of(knob, countable=countable) for knob in knobs(owner) if knob.required},
-            optional={knob.name: said_of(knob, countable=countable) for knob in knobs(owner) if not knob.required},
+            optional={knob.name: said_of(knob, countable=countable) for knob in optional(owner)},
         )
         for name, owner in owners.items()
     }

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from analysis.errors import WrongInput
 from methods import catalogue
-from methods.core.knobs import parse
 from search.ranges import tidy
 from search.space import Space
 from tests.search.spaces import methods_of_specs
+from trial.experiment import Experiment
+from trial.recipe import Recipe, columns
 
 DEMO = {
     "filter-l1": {"ratio": {"uniform": [0.1, 0.9]}, "scope": ["layer", "global"]},
@@ -20,6 +21,7 @@ DEMO = {
         "penalty": {"l1": {"lambda": [1e-4, 1e-3]}, "lp": {"lambda": 1e-4, "p": "any"}, "tl1": "any"},
     },
 }
+EXPERIMENT = Experiment.parse({"network": "seed-cnn", "data": "digits"}, where="spec.yaml")
 
 
 def space(said: object) -> Space:
@@ -33,8 +35,7 @@ def suggested(space: Space, count: int, seed: int = 0) -> list[tuple[optuna.Tria
 
 
 def is_recipe(recipe: dict[str, Any]) -> bool:
-    knobs = {name: value for name, value in recipe.items() if name != "method"}
-    parse(catalogue()[recipe["method"]], knobs, what="recipe", where="test")
+    Recipe.parse(recipe, EXPERIMENT, where="test")
     return True
 
 
@@ -49,7 +50,7 @@ def test_every_suggestion_is_a_recipe_and_is_found_again_in_its_row(said: Any, s
     searched = space(said)
     for trial, recipe in suggested(searched, 3, seed):
         assert is_recipe(recipe)
-        traced = searched.trace({**dict.fromkeys(("lambda", "p", "a", "penalty")), **recipe, "state": "complete"})
+        traced = searched.trace({**dict.fromkeys(columns()), **recipe, "state": "complete"})
         assert traced is not None
         assert traced[0] == recipe
         assert traced[1].keys() == trial.params.keys()

@@ -10,15 +10,14 @@ import safetensors.torch
 import torch
 from torch import nn
 
-import methods
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS, MEASURES
 from methods.core.cut import Cut
 from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
-from trial import rows, stages, workbench
+from trial import plan, rows, stages
 from trial.experiment import Experiment
-from trial.recipe import Recipe
+from trial.recipe import Recipe, columns
 from trial.training import TrainingDiverged
 from trial.workbench import Workbench
 
@@ -89,7 +88,7 @@ def test_sparsity_training_is_shared_by_the_ratios_of_one_penalty(tmp_path: Path
 def test_a_row_has_every_column_and_is_on_the_disk(tmp_path: Path) -> None:
     bench = opened(tmp_path)
     row = complete(run(bench, FILTER))
-    assert list(row) == list(dict.fromkeys([*(column.name for column in COLUMNS), *methods.columns()]))
+    assert list(row) == list(dict.fromkeys([*(column.name for column in COLUMNS), *columns()]))
     assert rows.read(tmp_path, row["trial"]) == row
     assert rows.read_all(tmp_path) == [row]
     assert row["ratio_achieved"] == pytest.approx(0.5, abs=0.05)
@@ -198,7 +197,7 @@ def test_a_refusal_is_the_rows_error(tmp_path: Path) -> None:
 def test_a_measure_that_is_no_number_fails_the_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: float
 ) -> None:
-    monkeypatch.setattr(workbench, "measure", lambda *_, **__: {"val_accuracy": 0.5, "val_loss": odd})
+    monkeypatch.setattr(plan, "measure", lambda *_, **__: {"val_accuracy": 0.5, "val_loss": odd})
     row = run(opened(tmp_path), FILTER)
     assert (row["state"], row["error"]) == ("failed", "ArithmeticError: val_loss came out as NaN or infinite")
     assert row["val_loss"] is None

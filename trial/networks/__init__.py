@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from trial.networks.catalogue import NETWORKS, register
+from trial.networks.catalogue import NETWORKS, initialise, register
 from trial.networks.own import load_weights, made_by, source_file_hash, weights_file_hash
 from trial.networks.settings import Network
 from trial.seeds import derived
 
-__all__ = ["Network", "build", "identity", "names", "register", "source_hash"]
+__all__ = ["Network", "build", "identity", "names", "redraw", "register", "source_hash"]
 
 
 def names() -> list[str]:
@@ -42,6 +42,20 @@ def build(network: Network, *, classes: int, seed: int) -> nn.Module:
     if network.weights is not None:
         load_weights(built, network.weights)
     return built
+
+
+def redraw(built: nn.Module, network: Network, *, seed: int) -> None:
+    """Draw the weights of a network anew, in place, whatever its widths are by now.
+
+    A user's own network is drawn as its layers' ``reset_parameters`` does.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derived(seed, "scratch"))
+        for module in built.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+        if network.code is None:
+            initialise(built)
 
 
 def source_hash(network: Network) -> str:

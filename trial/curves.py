@@ -1,0 +1,20 @@
+"""What every epoch of a trial gave, one file per trial: ``STUDY/curves/TRIAL.json``, to be compacted for reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trial.store import write_durably
+
+__all__ = ["write"]
+
+
+def write(study: Path, trial: str, curve: Sequence[dict[str, Any]]) -> None:
+    """Write a trial's epochs, in the order in which they were run; a file of the same trial is replaced."""
+    folder = study / "curves"
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [{"trial": trial, **epoch} for epoch in curve]
+    write_durably(folder / f"{trial}.json", json.dumps(entries, allow_nan=False).encode())

@@ -1,0 +1,95 @@
+"""Gets a trial's stages from the store, or makes them, under keys that hold whatever can change a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from methods.core.removal import fit_shapes
+from trial.experiment import Experiment
+from trial.networks import build, identity
+from trial.recipe import digest
+from trial.stages import VERSIONS
+from trial.store import Product, Store
+
+__all__ = ["Maker", "Tally"]
+
+
+class Tally:
+    """Counts the epochs behind a trial's network, and those of them that another trial had run; keeps the curves."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.reused = 0
+        self.curve: list[dict[str, Any]] = []
+
+    def count(self, product: Product, *, stage: str, round_: int, made: bool) -> None:
+        """Add a stage's epochs."""
+        epochs = int(product.record.get("epochs", 0))
+        self.epochs += epochs
+        self.reused += 0 if made else epochs
+        self.curve += [{"stage": stage, "round": round_, **epoch} for epoch in product.record.get("curve", ())]
+
+
+class Maker:
+    """Makes the stages of one experiment's trials, each once."""
+
+    def __init__(
+        self, experiment: Experiment, store: Store, *, fingerprint: str, classes: int, device: torch.device
+    ) -> None:
+        self.experiment = experiment
+        self._store = store
+        self._fingerprint = fingerprint
+        self._classes = classes
+        self._device = device
+        self._network_identity = identity(experiment.network)
+
+    def get(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        make: Callable[[nn.Module], Product],
+        tally: Tally,
+        *,
+        parent: Product | None = None,
+        round_: int = 0,
+        threads: int | None = None,
+    ) -> tuple[Product, str]:
+        """Get a stage from the store, or make it from its parent's network; also its key."""
+        threads = threads or self.experiment.numerics.threads
+        key = digest(
+            {
+                "stage": name,
+                "version": VERSIONS[name],
+                "settings": settings,
+                "network": self._network_identity,
+                "data": self._fingerprint,
+                "seed": self.experiment.seed,
+                "torch": ".".join(torch.__version__.split(".")[:2]),
+                "precision": self.experiment.numerics.precision,
+                "layout": self.experiment.numerics.layout,
+                "device": self._device.type,
+                "threads": threads,
+            }
+        )
+
+        def make_it() -> Product:
+            torch.set_num_threads(threads)
+            return make(self.network(parent))
+
+        product, made = self._store.get_or_make(key, make_it)
+        tally.count(product, stage=name, round_=round_, made=made)
+        return product.to(self._device), key
+
+    def network(self, product: Product | None) -> nn.Module:
+        """The network of a product, or the untrained one, on the device and in eval mode."""
+        network = build(self.experiment.network, classes=self._classes, seed=self.experiment.seed)
+        if product is not None:
+            fit_shapes(network, dict(product.tensors))
+        last = self.experiment.numerics.layout == "channels-last"
+        layout = torch.channels_last if last else torch.contiguous_format
+        network.to(self._device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+        return network.eval()
