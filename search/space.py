@@ -70,29 +70,21 @@ class Space:
     methods: Branch
 
     @classmethod
-    def parse(cls, given: object, *, where: str, recipe: Group | None = None) -> Space:
+    def parse(cls, given: object, *, where: str, recipe: object = None) -> Space:
         """Read ``search.methods`` of a spec: names, ``any``, or a mapping from names to knobs.
 
-        A method has its own knobs and those of a `Course`; ``recipe`` holds those of all methods that do not say
-        them themselves. Raises WrongInput that names the method or knob, its place under ``where``, and what is
-        accepted.
+        A method has its own knobs and those of a `Course`; ``recipe`` is ``search.recipe``, a mapping of the latter
+        for every method that does not say them itself. Raises WrongInput that names the method or knob, its place
+        under ``where``, and what is accepted.
         """
         if given == ANY:
             given = list(catalogue())
         groups = {}
         for name, said in _opened(given, what="methods", accepted=list(catalogue()), where=where).items():
             owner = method(name, where=f"{where}.{name}")
-            group = _group(owner, said, further=course_knobs(owner), what=name, where=f"{where}.{name}")
-            shared = recipe.knobs if recipe is not None else {}
-            groups[name] = Group(
-                {**group.knobs, **{knob: each for knob, each in shared.items() if knob not in group.knobs}}
-            )
+            own = _group(owner, said, further=course_knobs(owner), what=name, where=f"{where}.{name}").knobs
+            groups[name] = Group({**own, **_shared(recipe, owner, own, where=where.replace("methods", "recipe"))})
         return cls(Branch(groups))
-
-    @staticmethod
-    def parse_recipe(given: object, *, where: str) -> Group:
-        """Read ``search.recipe`` of a spec: knobs of a `Course` that hold for every method."""
-        return _group(None, given, further=knobs(Course), what="recipe", where=where)
 
     @property
     def size(self) -> int | None:
@@ -169,6 +161,16 @@ def course_knobs(owner: type[Method]) -> tuple[Knob, ...]:
     return tuple(
         replace(knob, range=Choice(accepted_applies(owner))) if knob.name == "apply" else knob for knob in knobs(Course)
     )
+
+
+def _shared(
+    recipe: object, owner: type[Method], own: Mapping[str, Searched | Branch], *, where: str
+) -> Mapping[str, Searched | Branch]:
+    """What ``search.recipe`` says for a method that does not say it itself."""
+    everywhere = _group(None, recipe, further=knobs(Course), what="recipe", where=where).knobs
+    left = {name: said for name, said in recipe.items() if name not in own} if isinstance(recipe, dict) else {}
+    # Once more with the method's own ranges: not every cut can be carried out in every way.
+    return _group(None, left, further=course_knobs(owner), what="recipe", where=where).knobs if everywhere else {}
 
 
 def _group(owner: type[Any] | None, given: object, *, what: str, where: str, further: Sequence[Knob] = ()) -> Group:

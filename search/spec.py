@@ -47,8 +47,7 @@ class Spec(Experiment):
     @property
     def space(self) -> Space:
         """The recipes that may be tried."""
-        recipe = Space.parse_recipe(self.search.recipe, where="search.recipe")
-        return Space.parse(self.search.methods, where="search.methods", recipe=recipe)
+        return Space.parse(self.search.methods, where="search.methods", recipe=self.search.recipe)
 
     @classmethod
     def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:
@@ -57,8 +56,7 @@ class Spec(Experiment):
         Raises WrongInput that names the first mistake, its place and what is accepted.
         """
         spec: Spec = super().parse(given, where=where)
-        recipe = Space.parse_recipe(spec.search.recipe, where=f"{where}: search.recipe")
-        space = Space.parse(spec.search.methods, where=f"{where}: search.methods", recipe=recipe)
+        space = Space.parse(spec.search.methods, where=f"{where}: search.methods", recipe=spec.search.recipe)
         _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
         if spec.search.sampler not in SAMPLERS:
             raise WrongInput(

@@ -172,3 +172,31 @@ def test_a_mistake_names_what_where_and_what_is_accepted(said: object, message: 
         space(said)
     assert "(spec.yaml: search.methods" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_recipe_for_all_methods_stands_in_where_a_method_says_nothing() -> None:
+    shared = {"schedule": {"stepwise": {"rounds": [2, 5]}}, "apply": "mask"}
+    methods = {"filter-l1": {"ratio": 0.5, "apply": ["remove", "zero"]}, "magnitude-global": {"ratio": [0.5, 0.9]}}
+    searched = Space.parse(methods, where="spec.yaml: search.methods", recipe=shared)
+    assert [(r["method"], r["apply"], r["rounds"]) for r in searched.recipes()] == [
+        ("filter-l1", "remove", 2), ("filter-l1", "remove", 5), ("filter-l1", "zero", 2), ("filter-l1", "zero", 5),
+        *[("magnitude-global", "mask", rounds) for _ in (0.5, 0.9) for rounds in (2, 5)],
+    ]  # fmt: skip
+    assert Space.parse(searched.written(), where="spec.yaml") == searched
+    with pytest.raises(WrongInput, match=r"apply got 'remove': accepted: mask, zero .spec.yaml: search.recipe.apply"):
+        Space.parse(methods, where="spec.yaml: search.methods", recipe={"apply": ["remove", "mask"]})
+    with pytest.raises(WrongInput, match=r"recipe has no knob 'aply': did you mean apply.* .spec.yaml: search.recipe"):
+        Space.parse(methods, where="spec.yaml: search.methods", recipe={"aply": "mask"})
+
+
+def test_layers_to_spare_are_one_list_or_several() -> None:
+    def spared(said: object) -> list[object]:
+        return [recipe["spare"] for recipe in space({"filter-l1": {"ratio": 0.5, "spare": said}}).recipes()]
+
+    assert spared("features.0") == ["features.0"]
+    assert spared(["features.0", "classifier*"]) == ["features.0 classifier*"]
+    assert spared([[], ["features.0"], ["features.0", "features.3"]]) == ["", "features.0", "features.0 features.3"]
+    with pytest.raises(WrongInput, match="spare must be a list of layer names or patterns"):
+        spared(3)
+    with pytest.raises(WrongInput, match=r"spare is one of a list of layer names"):
+        spared({"uniform": [0, 1]})

@@ -124,10 +124,16 @@ def test_knobs_undo_parse() -> None:
     assert Recipe.parse(recipe.knobs(), experiment(), where="spec.yaml") == recipe
     assert Recipe.parse(recipe.columns(), experiment(), where="spec.yaml") == recipe
     assert recipe.columns() == recipe.knobs() | {
-        "schedule": "one-shot", "apply": "remove", "control": "none",
-        "recovery_epochs": 1, "recovery_rate": 0.1, "recovery_schedule": "one-cycle",
-        "recovery_label_smoothing": 0.0, "recovery_augment": True,
-        "recovery_distillation": 0.0, "recovery_recalibrate": 0,
+        "schedule": "one-shot",
+        "apply": "remove",
+        "control": "none",
+        "recovery_epochs": 1,
+        "recovery_rate": 0.1,
+        "recovery_schedule": "one-cycle",
+        "recovery_label_smoothing": 0.0,
+        "recovery_augment": True,
+        "recovery_distillation": 0.0,
+        "recovery_recalibrate": 0,
     }
     json.dumps(recipe.identity(), allow_nan=False)
 
