@@ -186,14 +186,38 @@ def trial(
 
 
 @app.command()
+def sensitivity(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
+    study: Annotated[Path, typer.Option(help="The study's folder, which gets the figure.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Draw how accuracy falls as one layer at a time is cut by a recipe's method, without recovery."""
+    from analysis.sensitivity import write
+    from trial.single import sensitivity_file
+
+    method, points = sensitivity_file(recipe, study)
+    paths = [str(path) for path in write(points, study, method=method)]
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"points": points, "figures": paths}))
+    else:
+        typer.echo("\n".join(paths))
+
+
+@app.command()
 def methods(
     name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
     json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print one table, as in the README.")] = False,
 ) -> None:
-    """List the methods with their knobs, ranges, formulas and sources."""
+    """List the methods with their knobs, ranges, formulas, sources and costs."""
     from methods import catalogue, method
-    from methods.core.description import card, describe
+    from methods.core.description import card, describe, table
 
+    if markdown:
+        typer.echo(table())
+        return
     chosen = [method(name, where="prunefront methods")] if name else list(catalogue().values())
     if json:
         from json import dumps

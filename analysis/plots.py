@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Mark", "front_figure", "marks", "save"]
+__all__ = ["GREY", "INK", "RANDOM", "SHAPES", "TEXT", "Mark", "front_figure", "legend", "marks", "save", "unit_of"]
 
 RANDOM = "random-channels"
 GREY = "#8a8a8a"
@@ -91,7 +91,7 @@ def front_figure(table: pa.Table, *, title: str = "") -> Figure:
         count = max(len(rows) for rows in shown.values())
         heading = f"{title}: " * bool(title) + f"{count} networks, strong marks are on the front"
         figure.suptitle(heading, x=0.012, ha="left", fontsize=13, color=INK, parse_math=False)
-        _legend(figure, drawn)
+        legend(figure, drawn)
         figure.draw_without_rendering()  # settles layout while the settings hold
     return figure
 
@@ -113,7 +113,7 @@ def save(figure: Figure, path: Path) -> Path:
 
 def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> None:
     objectives = ("val_accuracy", cost)
-    unit, label = _unit(rows, cost)
+    unit, label = unit_of(rows, cost)
     axes.set_xlabel(label)
     axes.grid(color="#e3e3e3", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -170,7 +170,7 @@ def _staircase(axes: Axes, costs: object, accuracies: object, *, is_higher_bette
     axes.fill_between(x, y, bottom, step=where, color=INK, alpha=0.045, linewidth=0, zorder=0)
 
 
-def _unit(rows: pa.Table, cost: str) -> tuple[float, str]:
+def unit_of(rows: pa.Table, cost: str) -> tuple[float, str]:
     """What the axis counts in, and its label: MACs in G from 1e9 on, in M below, in k below 1e6."""
     arrow = "(better →)" if measure(cost).better == "higher" else "(← better)"
     if cost != "macs":
@@ -189,8 +189,8 @@ def _logarithmic(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: Figure, drawn: dict[str, Mark]) -> None:
-    """One row or more below the panels: methods first, then what they are compared with."""
+def legend(figure: Figure, drawn: dict[str, Mark], *, line: str = "front") -> None:
+    """Write one row or more below the panels: methods first, then what they are compared with, then the line."""
     from matplotlib.lines import Line2D
 
     references = [name for name in (RANDOM, DENSE) if name in drawn]
@@ -209,7 +209,7 @@ def _legend(figure: Figure, drawn: dict[str, Mark]) -> None:
         )
         for name in ordered
     ]
-    handles.append(Line2D([], [], color=INK, linewidth=1.6, label="front"))
+    handles.append(Line2D([], [], color=INK, linewidth=1.6, label=line))
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -21,7 +21,7 @@ from trial.store import Product
 from trial.training import Training
 from trial.weights import weights_total
 
-__all__ = ["dense_outcome", "outcome"]
+__all__ = ["dense_outcome", "outcome", "parent"]
 
 KEPT = ("ratio_achieved", "scales_near_zero", "val_accuracy_before", "val_loss_before")
 """What a row takes over from its last cut."""
@@ -40,16 +40,22 @@ def outcome(recipe: Recipe, maker: Maker, splits: Splits, tally: Tally) -> dict[
     refusal = recipe.method.refusal(maker.network(dense))
     if refusal:
         raise ValueError(refusal)
-    parent, key = _sparsified(recipe, maker, splits, tally, dense, key)
+    network, key = _sparsified(recipe, maker, splits, tally, dense, key)
     rounds = list(enumerate(recipe.ratios, 1))
     for round_, ratio in rounds:
         goes_on = round_ < len(rounds)
-        cut, _ = _cut(recipe, maker, splits, tally, parent, key, ratio=ratio)
+        cut, _ = _cut(recipe, maker, splits, tally, network, key, ratio=ratio)
         if not goes_on and recipe.course.control == "scratch":
-            parent = _from_scratch(recipe, maker, splits, tally, cut, round_)
+            network = _from_scratch(recipe, maker, splits, tally, cut, round_)
         else:
-            parent, key = _recovered(recipe, maker, splits, tally, cut, dense, round_, goes_on=goes_on)
-    return {name: cut.record[name] for name in KEPT} | _measures(maker, splits, parent, dense, tally)
+            network, key = _recovered(recipe, maker, splits, tally, cut, dense, round_, goes_on=goes_on)
+    return {name: cut.record[name] for name in KEPT} | _measures(maker, splits, network, dense, tally)
+
+
+def parent(recipe: Recipe, maker: Maker, splits: Splits, tally: Tally) -> tuple[Product, str]:
+    """The network that the recipe's method cuts first, and its key."""
+    dense, key = _dense(maker, splits, tally)
+    return _sparsified(recipe, maker, splits, tally, dense, key)
 
 
 def _dense(maker: Maker, splits: Splits, tally: Tally, on_epoch: OnEpoch | None = None) -> tuple[Product, str]:

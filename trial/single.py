@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from trial.experiment import Experiment
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all, writable
+from trial.sensitivity import sensitivity
 from trial.workbench import Workbench
 from trial.yaml_file import read
 
-__all__ = ["run_file"]
+__all__ = ["opened", "run_file", "sensitivity_file"]
 
 
 def run_file(path: Path, study: Path) -> Row:
     """Run the recipe in a YAML file and return its row, which then lies in the study's folder.
+
+    Raises WrongInput as `opened` does.
+    """
+    with opened(path, study) as (workbench, recipe):
+        return workbench.run(recipe)
+
+
+def sensitivity_file(path: Path, study: Path) -> tuple[str, list[dict[str, Any]]]:
+    """The name of the method in a recipe file, and how the study's network minds it: see `sensitivity`."""
+    with opened(path, study) as (workbench, recipe):
+        return recipe.method.name(), list(sensitivity(workbench, recipe))
+
+
+@contextmanager
+def opened(path: Path, study: Path) -> Iterator[tuple[Workbench, Recipe]]:
+    """Open the study's workbench, its dense network there, for the recipe in a YAML file.
 
     The file holds ``method`` and its knobs, flat, as a row's columns do; beside them whatever the study's
     ``spec.yaml`` does not say: network, data, training settings, seed. Raises WrongInput where the file is
@@ -57,4 +77,4 @@ def run_file(path: Path, study: Path) -> Row:
                 "name another folder with --study"
             )
         workbench.dense()
-        return workbench.run(recipe)
+        yield workbench, recipe

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from analysis.schema import DENSE
 from trial import curves
-from trial.data import load
+from trial.data import Splits, load
 from trial.experiment import Experiment
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
-from trial.plan import dense_outcome, outcome
+from trial.plan import dense_outcome, outcome, parent
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
@@ -78,6 +79,16 @@ class Workbench:
         """
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
         return self._row(trial, recipe.columns(), lambda tally: outcome(recipe, self._maker, self._splits, tally))
+
+    @property
+    def splits(self) -> Splits:
+        """The images that are trained and validated on."""
+        return self._splits
+
+    def parent(self, recipe: Recipe) -> nn.Module:
+        """The network that the recipe's method cuts: the dense one, after sparsity training where it has some."""
+        product, _ = parent(recipe, self._maker, self._splits, Tally())
+        return self._maker.network(product)
 
     def _row(self, trial: str, recipe: dict[str, Any], work: Callable[[Tally], dict[str, Any]]) -> Row:
         known = read(self._study, trial)

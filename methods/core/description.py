@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from methods import catalogue
 from methods.core.knobs import Options, knobs
 from methods.core.method import Method
 
-__all__ = ["card", "describe"]
+__all__ = ["card", "describe", "table"]
+
+SHARED = ("spare", "keep_min", "round_to")
+"""Knobs that every method, or every one that cuts channels, has."""
 
 
 def describe(method: type[Method]) -> dict[str, Any]:
-    """The method's name, summary, formula, source, needs and knobs, ready for JSON.
+    """The method's name, summary, formula, source, needs, cost and knobs, ready for JSON.
 
     A knob without a default has none in its entry; an option's knobs stand under ``options``.
     """
@@ -24,6 +28,7 @@ def describe(method: type[Method]) -> dict[str, Any]:
         "source": source,
         "unit": method.unit,
         "needs": sorted(method.needs),
+        "cost": method.cost,
         "knobs": _knobs(method),
     }
 
@@ -51,10 +56,22 @@ def card(method: type[Method]) -> str:
         [
             f"{about['name']}: {about['summary']}",
             f"  {about['formula']}    [{about['source']}]",
-            f"  cuts {about['unit']}s; needs {needs}",
+            f"  cuts {about['unit']}s; needs {needs}; costs {about['cost']}",
             *_lines(about["knobs"], indent="  "),
         ]
     )
+
+
+def table() -> str:
+    """Every method in one Markdown table, for the README: name, what it cuts, rule, needs, knobs and source."""
+    lines = ["| method | cuts | rule | needs | knobs | source |", "| --- | --- | --- | --- | --- | --- |"]
+    for method in catalogue().values():
+        about = describe(method)
+        rule = about["formula"].replace("|", "\\|")
+        own = ", ".join(knob["name"] for knob in about["knobs"] if knob["name"] not in SHARED)
+        needs = ", ".join(about["needs"]) or "weights only"
+        lines.append(f"| `{about['name']}` | {about['unit']}s | {rule} | {needs} | {own} | {about['source']} |")
+    return "\n".join(lines)
 
 
 def _lines(described: list[dict[str, Any]], *, indent: str) -> list[str]:
