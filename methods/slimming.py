@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from methods.core.method import ChannelMethod, Evidence
-from methods.core.penalties import L1, TL1, Lp, Penalty
+from methods.core.penalties import L1, MCP, RVSM, SCAD, TL1, Lp, Penalty
 from methods.core.units import Layer
 
 __all__ = ["Slimming"]
@@ -17,13 +17,14 @@ class Slimming(ChannelMethod):
 
     s_i = |γ_i|, one ranking over all layers                                      [Liu 2017, §3]
 
-    Needs batch norm, and sparsity training with ``penalty`` added to the loss: L1 [Liu 2017], Lp or
-    transformed L1 [Bui 2021]. Convolutions without a batch norm behind them are left alone. Departs from the
-    public code in the count: exactly ⌊r·n⌋ channels go, and equal scales go in order of position.
+    Needs batch norm, and sparsity training with ``penalty`` added to the loss: L1 [Liu 2017], Lp, transformed
+    L1, MCP or SCAD [Bui 2021], or relaxed variable splitting [Dinh 2020]. Convolutions without a batch norm
+    behind them are left alone. Departs from the public code in the count: exactly ⌊r·n⌋ channels go, and equal
+    scales go in order of position.
     """
 
     needs = frozenset({"batch norm", "sparsity training"})
-    penalty: L1 | Lp | TL1
+    penalty: L1 | Lp | TL1 | MCP | SCAD | RVSM
 
     @property
     def sparsifier(self) -> Penalty | None:

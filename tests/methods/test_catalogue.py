@@ -30,7 +30,10 @@ CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, Ch
 
 # Methods that a law does not bind, with the reason. Empty is the aim.
 NOT_NESTED: dict[str, str] = {}
-NOT_SCALE_FREE: dict[str, str] = {}
+NOT_SCALE_FREE: dict[str, str] = {
+    "snip": "larger logits make a sharper loss, whose gradient has another direction",
+    "taylor": "larger logits make a sharper loss, whose gradient has another direction",
+}
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.core.penalties import L1, TL1, Lp
+from methods.core.penalties import L1, MCP, RVSM, SCAD, TL1, Lp
 from methods.slimming import Slimming
 from tests.methods.examples import evidence, network
 
@@ -82,8 +82,21 @@ def test_coupled_scales_are_averaged() -> None:
     assert chosen["first"] == sorted(i for _, group, i in ranked if group == 1)
 
 
-@pytest.mark.parametrize("penalty", [PENALTY, Lp(lambda_=1e-3, p=0.5), TL1(lambda_=1e-3, a=1.0)], ids=str)
-def test_the_penalty_is_trained_with_and_does_not_change_the_ranking(penalty: L1 | Lp | TL1) -> None:
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        PENALTY,
+        Lp(lambda_=1e-3, p=0.5),
+        TL1(lambda_=1e-3, a=1.0),
+        MCP(lambda_=1e-3, knee=0.5),
+        SCAD(lambda_=1e-3, knee=0.5, a_scad=3.7),
+        RVSM(lambda_=1e-3, c=0.1),
+    ],
+    ids=str,
+)
+def test_the_penalty_is_trained_with_and_does_not_change_the_ranking(
+    penalty: L1 | Lp | TL1 | MCP | SCAD | RVSM,
+) -> None:
     method = Slimming(ratio=0.5, penalty=penalty)
     assert method.sparsifier == penalty
     chosen = method.cut(network("normed"), evidence(), ratio=0.5)

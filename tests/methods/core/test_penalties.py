@@ -4,9 +4,31 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.core.penalties import L1, LP_BOUND, TL1, Lp, Penalty, add_subgradient, scales
+from methods.core.penalties import L1, LP_BOUND, MCP, RVSM, SCAD, TL1, Lp, Penalty, add_subgradient, scales
 
 LAMBDA = 1e-3
+
+
+def scad(size: float, knee: float, a: float) -> float:
+    if size <= knee:
+        return LAMBDA * size
+    if size <= a * knee:
+        return LAMBDA * (2 * a * knee * size - size**2 - knee**2) / (2 * (a - 1) * knee)
+    return LAMBDA * knee * (a + 1) / 2
+
+
+def envelope(size: float, c: float) -> float:
+    """The least over u of λ|u| + (c/2)(γ − u)², searched for by thirds between 0 and γ: the function is convex."""
+
+    def split(u: float) -> float:
+        return LAMBDA * abs(u) + c / 2 * (size - u) ** 2
+
+    low, high = 0.0, size
+    while high - low > 1e-9 * size:
+        third = (high - low) / 3
+        low, high = (low, high - third) if split(low + third) < split(high - third) else (low + third, high)
+    return split((low + high) / 2)
+
 
 # (penalty, g(γ) of one scale, its derivative at γ > 0), as methods' sources print them.
 FORMULAS: list[tuple[Penalty, Callable[[float], float], Callable[[float], float]]] = [
@@ -27,6 +49,32 @@ FORMULAS: list[tuple[Penalty, Callable[[float], float], Callable[[float], float]
         )
         for a in (0.01, 0.5, 1.0, 100.0)
     ),
+    *(
+        (
+            MCP(lambda_=LAMBDA, knee=knee),
+            lambda size, knee=knee: LAMBDA * (size - size**2 / (2 * knee)) if size <= knee else LAMBDA * knee / 2,
+            lambda size, knee=knee: LAMBDA * max(1 - size / knee, 0),
+        )
+        for knee in (0.1, 0.7, 2.0)
+    ),
+    *(
+        (
+            SCAD(lambda_=LAMBDA, knee=knee, a_scad=a),
+            lambda size, knee=knee, a=a: scad(size, knee, a),
+            lambda size, knee=knee, a=a: (
+                LAMBDA if size <= knee else LAMBDA * max(a * knee - size, 0) / ((a - 1) * knee)
+            ),
+        )
+        for knee, a in ((0.1, 3.7), (0.3, 3.7), (0.7, 2.1), (2.0, 9.0))
+    ),
+    *(
+        (
+            RVSM(lambda_=LAMBDA, c=c),
+            lambda size, c=c: envelope(size, c),
+            lambda size, c=c: c * (size - max(size - LAMBDA / c, 0)),
+        )
+        for c in (1e-3, 0.03, 1.0, 10.0)
+    ),
 ]
 PENALTIES = [pytest.param(*row, id=str(row[0])) for row in FORMULAS]
 SIZES = [LP_BOUND, 0.01, 0.5, 1.0, 3.0]
@@ -42,7 +90,7 @@ def test_subgradient_is_the_formula(
     penalty: Penalty, value: Callable[[float], float], slope: Callable[[float], float], size: float
 ) -> None:
     del value
-    assert of(penalty, size, -size) == pytest.approx([slope(size), -slope(size)], rel=1e-12)
+    assert of(penalty, size, -size) == pytest.approx([slope(size), -slope(size)], rel=1e-11)
 
 
 @pytest.mark.parametrize(("penalty", "value", "slope"), PENALTIES)
@@ -52,7 +100,9 @@ def test_subgradient_is_the_derivative_away_from_zero(
 ) -> None:
     del slope
     step = 1e-6 * size
-    assert of(penalty, size)[0] == pytest.approx((value(size + step) - value(size - step)) / (2 * step), rel=1e-6)
+    # The second term is what rounding of g leaves where g is flat.
+    slope_there = (value(size + step) - value(size - step)) / (2 * step)
+    assert of(penalty, size)[0] == pytest.approx(slope_there, rel=1e-6, abs=1e-9 * LAMBDA)
 
 
 @pytest.mark.parametrize(("penalty", "value", "slope"), PENALTIES)
@@ -73,6 +123,47 @@ def test_tl1_nears_l1_as_a_grows() -> None:
     distances = [max(abs(slope - LAMBDA) for slope in of(TL1(lambda_=LAMBDA, a=a), *SIZES)) for a in (1.0, 10.0, 100.0)]
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < 0.06 * LAMBDA
+
+
+@pytest.mark.parametrize(
+    ("penalty", "knees"),
+    [
+        (MCP(lambda_=LAMBDA, knee=0.5), [0.5]),
+        (SCAD(lambda_=LAMBDA, knee=0.5, a_scad=3.7), [0.5, 3.7 * 0.5]),
+        (RVSM(lambda_=LAMBDA, c=0.01), [LAMBDA / 0.01]),
+    ],
+    ids=str,
+)
+def test_subgradients_are_continuous_at_their_knees(penalty: Penalty, knees: list[float]) -> None:
+    for knee in knees:
+        before, at, beyond = of(penalty, knee - 1e-9, knee, knee + 1e-9)
+        assert before == pytest.approx(at, abs=1e-7 * LAMBDA)
+        assert beyond == pytest.approx(at, abs=1e-7 * LAMBDA)
+
+
+@pytest.mark.parametrize("gamma", [0.2, 1.0, 1.0 - 2**-53, 1e30])
+def test_mcp_and_scad_leave_scales_beyond_their_knees_alone_and_push_small_ones_as_l1(gamma: float) -> None:
+    assert of(MCP(lambda_=LAMBDA, knee=0.2), gamma, -gamma) == [0.0, 0.0]
+    assert of(SCAD(lambda_=LAMBDA, knee=0.05, a_scad=4.0), gamma, -gamma) == [0.0, 0.0]
+    assert of(SCAD(lambda_=LAMBDA, knee=0.05, a_scad=4.0), 0.05, -1e-300) == [LAMBDA, -LAMBDA]
+    assert of(MCP(lambda_=LAMBDA, knee=0.2), 1e-300, -1e-300) == [LAMBDA, -LAMBDA]
+
+
+@pytest.mark.parametrize("lambda_", [1e-5, 1e-4, 1e-2])
+def test_mcp_and_scad_act_on_scales_of_a_half_however_small_lambda_is(lambda_: float) -> None:
+    """With λ as the knee too, as the papers print them, the gradient there is exactly zero."""
+    assert of(MCP(lambda_=lambda_, knee=1.0), 0.5) == [lambda_ / 2]
+    assert of(SCAD(lambda_=lambda_, knee=1.0, a_scad=3.7), 0.5) == [lambda_]
+
+
+def test_rvsm_nears_l1_as_c_grows_and_is_never_stronger() -> None:
+    assert of(RVSM(lambda_=LAMBDA, c=10.0), 1e-4, -0.5, 3.0) == [LAMBDA, -LAMBDA, LAMBDA]
+    assert of(RVSM(lambda_=LAMBDA, c=10.0), 0.5e-4) == pytest.approx([LAMBDA / 2])
+
+
+def test_rvsm_is_exact_where_the_difference_is_not() -> None:
+    """In float32, c(γ − u) of γ = 3, λ = 1e-5, c = 10 is off by 5%: u moves in steps of 2.4e-7."""
+    assert RVSM(lambda_=1e-5, c=10.0).subgradient(torch.tensor([3.0])).tolist() == pytest.approx([1e-5], rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [0.001, 0.01, 0.1, 0.3])
