@@ -174,18 +174,25 @@ def _lowest(values: np.ndarray, k: int) -> np.ndarray:
 def _lowest_of_all(
     flat: Mapping[str, np.ndarray], k: int, protected: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    layers = list(flat)
-    if not layers:
-        return {}
-    everything = np.concatenate([flat[layer] for layer in layers])
-    may_go = ~np.concatenate([protected.get(layer, np.zeros(len(flat[layer]), dtype=bool)) for layer in layers])
-    places = np.flatnonzero(may_go)
-    chosen = places[_lowest(everything[places], min(k, len(places)))]
-    ends = np.cumsum([len(flat[layer]) for layer in layers])
-    pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = [0, *ends[:-1]]
-    return {layer: piece - start for layer, piece, start in zip(layers, pieces, starts, strict=True)}
+    """For each layer the positions, ascending, of those of its values that are among the k lowest of all layers."""
+    may_go = {layer: values[~protected[layer]] if layer in protected else values for layer, values in flat.items()}
+    k = min(k, sum(map(len, may_go.values())))
+    if k == 0:
+        return {layer: np.empty(0, dtype=np.int64) for layer in flat}
+    everything = np.concatenate(list(may_go.values()))
+    everything.partition(k - 1)
+    threshold = everything[k - 1]
+    left = k - int((everything < threshold).sum())
+    chosen = {}
+    for layer, values in may_go.items():
+        goes = values < threshold
+        ties = np.flatnonzero(values == threshold)[:left]
+        left -= len(ties)
+        goes[ties] = True
+        places = np.flatnonzero(goes)
+        chosen[layer] = np.flatnonzero(~protected[layer])[places] if layer in protected else places
+    return chosen
 
 
 def _tensors(goes: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    return {layer: torch.from_numpy(gone.astype(np.int64)) for layer, gone in goes.items() if len(gone)}
+    return {layer: torch.from_numpy(gone.astype(np.int64, copy=False)) for layer, gone in goes.items() if len(gone)}

@@ -37,8 +37,8 @@ NOT_SCALE_FREE: dict[str, str] = {
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
-FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40}
-"""Knobs whose ends the laws do not try: they have laws of their own, or cost time."""
+FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40, "penalty": "l1", "lambda": 1e-4}
+"""Knobs whose ends the laws do not try: they have laws of their own, or decide nothing about the cut."""
 
 
 def cases() -> Iterator[object]:
