@@ -56,7 +56,7 @@ class Propagation:
         with torch.no_grad(), in_eval_mode(network):
             logits, own = network(images), self._interpreter().run(images)
         # Merging a norm rounds; what is looked for is another function. NaN is for whoever reads the relevances.
-        if not torch.allclose(own, logits, rtol=0, atol=1e-2 * float(logits.abs().max()), equal_nan=True):
+        if not torch.allclose(own, logits, rtol=0, atol=1e-2 * float(logits.nan_to_num().abs().max()), equal_nan=True):
             raise ValueError(f"relevance cannot follow {self._name}: traced by torch.fx it gives other logits")
 
     @torch.no_grad()

@@ -30,11 +30,16 @@ CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, Ch
 
 # Methods that a law does not bind, with the reason. Empty is the aim.
 NOT_NESTED: dict[str, str] = {}
-NOT_SCALE_FREE: dict[str, str] = {}
+NOT_SCALE_FREE: dict[str, str] = dict.fromkeys(
+    ("relevance", "combined", "mixed"), "inputs grow with all layers in front, biases with one: they absorb less"
+)
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
-FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40}
+FIXED = {
+    **{"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40},
+    **{"statistic": "abs-mean", "aggregate": "sample"},
+}
 """Knobs whose ends the laws do not try: they have laws of their own, or cost time."""
 
 

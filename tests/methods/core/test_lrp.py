@@ -1,0 +1,448 @@
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from methods.core.lrp import STABILISER, Propagation, stabilised
+from tests.methods.examples import NETWORKS, drawn, images, network
+from tests.methods.laws import state
+from trial.networks import Network, build
+
+
+def built(make: Callable[[], nn.Module], *, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return drawn(make()).double().eval()
+
+
+def relevances(given: nn.Module, read: Tensor) -> dict[str, Tensor]:
+    propagation = Propagation(given)
+    propagation.agrees(given, read)
+    return propagation.relevances(read)
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor], *, rel: float = 0.0) -> None:
+    assert left.keys() == right.keys()
+    for layer, values in left.items():
+        assert values.shape == right[layer].shape
+        assert (values - right[layer]).abs().max() <= rel * right[layer].abs().max(), layer
+        assert right[layer].abs().max() > 0, layer
+
+
+# The literal twin: a layer is the matrix A and the bias b of its units, one image at a time, every share a quotient
+# of the formula, R_i = Σ_j (2·z⁺_ij/Σ_i z⁺_ij − z⁻_ij/Σ_i z⁻_ij)·R_j with z_ij = A_ji·x_i and b_j among them.
+
+
+def convolution(layer: nn.Conv2d, norm: nn.BatchNorm2d | None, height: int, width: int) -> tuple[Tensor, Tensor]:
+    weight, (stride, pad) = layer.weight.tolist(), (layer.stride[0], int(layer.padding[0]))
+    sides = [(side + 2 * pad - layer.kernel_size[0]) // stride + 1 for side in (height, width)]
+    matrix = torch.zeros(layer.out_channels, *sides, layer.in_channels, height, width, dtype=torch.float64)
+    bias = torch.zeros(layer.out_channels, *sides, dtype=torch.float64)
+    kernel = [range(size) for size in layer.kernel_size]
+    for o, y, x in itertools.product(range(layer.out_channels), *map(range, sides)):
+        scale, shift = 1.0, 0.0 if layer.bias is None else layer.bias[o].item()
+        if norm is not None:
+            scale = norm.weight[o].item() / (norm.running_var[o].item() + norm.eps) ** 0.5
+            shift = (shift - norm.running_mean[o].item()) * scale + norm.bias[o].item()
+        bias[o, y, x] = shift
+        for c, u, v in itertools.product(range(layer.in_channels), *kernel):
+            row, column = y * stride + u - pad, x * stride + v - pad
+            if 0 <= row < height and 0 <= column < width:
+                matrix[o, y, x, c, row, column] = scale * weight[o][c][u][v]
+    return matrix.reshape(bias.numel(), -1), bias.flatten()
+
+
+def handed_back(matrix: Tensor, bias: Tensor, inputs: Tensor, relevance: Tensor) -> Tensor:
+    z, total = matrix * inputs, torch.zeros_like(inputs)
+    for z_j, b, r in zip(z, bias.tolist(), relevance.tolist(), strict=True):
+        positive = z_j.clamp(min=0).sum().item() + max(b, 0)
+        negative = z_j.clamp(max=0).sum().item() + min(b, 0)
+        if positive > 0:
+            total += 2 * z_j.clamp(min=0) / (positive + STABILISER) * r
+        if negative < 0:
+            total -= z_j.clamp(max=0) / (negative - STABILISER) * r
+    return total
+
+
+def from_logits(out: nn.Linear, inputs: Tensor) -> Tensor:
+    """Relevance of the last linear layer's inputs, from the predicted class's logit."""
+    logits = [
+        sum(w * x for w, x in zip(row, inputs.tolist(), strict=True)) + b
+        for row, b in zip(out.weight.tolist(), out.bias.tolist(), strict=True)
+    ]
+    start = [logit if place == logits.index(max(logits)) else 0.0 for place, logit in enumerate(logits)]
+    return handed_back(out.weight.detach(), out.bias.detach(), inputs, torch.tensor(start, dtype=torch.float64))
+
+
+def mean_shared(values: Tensor, relevance: Tensor) -> Tensor:
+    """Relevance of each channel's mean, shape (C,), shared out over its places, shape (C, places), by value."""
+    shared = torch.zeros_like(values)
+    for channel, mean in enumerate(values.mean(1).tolist()):
+        assert mean >= 0, "behind a ReLU"
+        if mean > 0:
+            shared[channel] = values[channel] / values.shape[1] / (mean + STABILISER) * relevance[channel]
+    return shared
+
+
+class Chain(nn.Sequential):
+    """All that a chain may hold; the third convolution reads negative values too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(4, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)),
+            *(nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(20, 6), nn.ReLU(), nn.Linear(6, 4)),
+        )
+
+
+def chain_literal(given: Chain, image: Tensor) -> dict[str, Tensor]:
+    side = image.shape[-1]
+    first, second = convolution(given[0], given[1], side, side), convolution(given[4], given[5], side // 2, side // 2)
+    third = convolution(given[6], None, side // 2, side // 2)
+    one = first[0] @ image.flatten() + first[1]
+    windows = one.clamp(min=0).reshape(4, side // 2, 2, side // 2, 2).permute(0, 1, 3, 2, 4).reshape(-1, 4)
+    pooled = torch.tensor([max(window) for window in windows.tolist()], dtype=torch.float64)
+    two = second[0] @ pooled + second[1]
+    three = third[0] @ two + third[1]
+    hidden = given[9].weight.detach() @ three.clamp(min=0) + given[9].bias.detach()
+    at_hidden = from_logits(given[11], hidden.clamp(min=0))
+    at_three = handed_back(given[9].weight.detach(), given[9].bias.detach(), three.clamp(min=0), at_hidden)
+    at_two = handed_back(*third, two, at_three)
+    at_pooled = handed_back(*second, pooled, at_two)
+    at_one = torch.zeros(4, side, side, dtype=torch.float64)
+    places = list(itertools.product(range(4), range(side // 2), range(side // 2)))
+    for (c, y, x), window, relevance in zip(places, windows.tolist(), at_pooled.tolist(), strict=True):
+        winner = window.index(max(window))
+        at_one[c, 2 * y + winner // 2, 2 * x + winner % 2] = relevance
+    return {"0": at_one.reshape(4, -1), "4": at_two.reshape(3, -1), "6": at_three.reshape(5, -1)}
+
+
+def residual_literal(given: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    stem, first, second = (
+        convolution(given.get_submodule(name), given.get_submodule(f"{name}_norm"), 8, 8)
+        for name in ("stem", "first", "second")
+    )
+    one = (stem[0] @ image.flatten() + stem[1]).clamp(min=0)
+    two = (first[0] @ one + first[1]).clamp(min=0)
+    three = second[0] @ two + second[1]
+    both = (one + three).clamp(min=0).reshape(8, -1)
+    at_both = mean_shared(both, from_logits(given.out, both.mean(1))).flatten()
+    sums = one + three
+    quotients = torch.where(sums == 0, 0, at_both / (sums + STABILISER * torch.where(sums < 0, -1, 1)))
+    at_three = three * quotients
+    at_two = handed_back(*second, two, at_three)
+    at_one = handed_back(*first, one, at_two) + one * quotients
+    return {"stem": at_one.reshape(8, -1), "first": at_two.reshape(12, -1), "second": at_three.reshape(8, -1)}
+
+
+def concatenated_literal(given: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    def normed(values: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+        shifted = (values.reshape(len(scale), -1) - norm.running_mean[:, None]) * scale[:, None]
+        return (shifted + norm.bias.detach()[:, None]).clamp(min=0).flatten()
+
+    stem, first, second = (convolution(given.get_submodule(name), None, 8, 8) for name in ("stem", "first", "second"))
+    one = stem[0] @ image.flatten() + stem[1]
+    read_by_first = normed(one, given.first_norm)
+    both = torch.cat([one, first[0] @ read_by_first + first[1]])
+    read_by_second = normed(both, given.second_norm)
+    three = torch.cat([both, second[0] @ read_by_second + second[1]])
+    last = normed(three, given.last_norm).reshape(16, -1)
+    at_three = mean_shared(last, from_logits(given.out, last.mean(1))).flatten()
+    at_second = at_three[len(both) :]
+    at_both = at_three[: len(both)] + handed_back(*second, read_by_second, at_second)
+    at_first = at_both[len(one) :]
+    at_one = at_both[: len(one)] + handed_back(*first, read_by_first, at_first)
+    return {"stem": at_one.reshape(8, -1), "first": at_first.reshape(4, -1), "second": at_second.reshape(4, -1)}
+
+
+@pytest.mark.parametrize(
+    ("make", "literal", "side"),
+    [
+        (Chain, chain_literal, 8),
+        (NETWORKS["residual"], residual_literal, 8),
+        (NETWORKS["concatenated"], concatenated_literal, 8),
+    ],
+    ids=["chain", "residual", "concatenated"],
+)
+def test_relevance_is_the_formulas(
+    make: Callable[[], nn.Module], literal: Callable[[nn.Module, Tensor], dict[str, Tensor]], side: int
+) -> None:
+    given, read = built(make), images(2, side=side)
+    with torch.no_grad():
+        each = [literal(given, image) for image in read]
+    expected = {layer: torch.stack([one[layer] for one in each]) for layer in each[0]}
+    computed = relevances(given, read)
+    same({layer: computed[layer] for layer in expected}, expected, rel=1e-9)
+    assert computed.keys() == expected.keys()
+
+
+class Modules(nn.Sequential):
+    """Modules only and no batch norm, so that zennit's own hooks can do all of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, groups=2), nn.Dropout()),
+            *(nn.Conv2d(8, 4, 1, bias=False), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 7), nn.ReLU()),
+            *(nn.Linear(7, 4, bias=False),),
+        )
+
+
+@pytest.mark.parametrize("make", [Modules, NETWORKS["plain"]], ids=["modules", "plain"])
+def test_zennits_hooks_agree(make: Callable[[], nn.Module]) -> None:
+    from zennit.composites import LayerMapComposite
+    from zennit.rules import AlphaBeta, Norm, Pass
+    from zennit.types import Activation, AvgPool, Convolution, Linear
+
+    given, read = built(make), images(3)
+    computed = relevances(given, read)
+    rules = [
+        (Activation, Pass()),
+        (AvgPool, Norm(stabilizer=STABILISER)),
+        (Convolution, AlphaBeta(2, 1, stabilizer=STABILISER)),
+        (Linear, AlphaBeta(2, 1, stabilizer=STABILISER)),
+    ]
+    outputs = {}
+    with LayerMapComposite(rules).context(given) as hooked:
+        for name, module in given.named_modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+        logits = hooked(read.requires_grad_())
+        predicted = F.one_hot(logits.argmax(1), logits.shape[1])
+        gradients = torch.autograd.grad(logits, list(outputs.values()), predicted * logits.detach())
+    same(computed, dict(zip(outputs, (each.flatten(2) for each in gradients), strict=True)), rel=1e-9)
+
+
+class OneSided(nn.Sequential):
+    """Filters that lack a positive or a negative part, and biases."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(5 * 16, 4))
+        with torch.no_grad():
+            self[2].weight[0] = self[2].weight[0].abs()
+            self[2].weight[1] = -self[2].weight[1].abs()
+            self[2].bias.copy_(torch.tensor([0.1, -0.1, 0.2, -0.2, 0.0]))
+
+
+def test_relevance_is_conserved_with_bias_shares_and_missing_parts() -> None:
+    given, read = built(OneSided), images(4)
+    computed = relevances(given, read)
+    inputs, layer = given[0](read).relu().detach(), given[2]
+    parts = [
+        (F.conv2d(inputs, layer.weight.detach().clamp(**sign)), layer.bias.detach().clamp(**sign)[:, None, None])
+        for sign in ({"min": 0}, {"max": 0})
+    ]
+    received = computed["2"].unflatten(2, (4, 4))
+    # Of a unit's R the inputs get 2·(1 − bias share of the positive part) − (1 − bias share of the negative part).
+    (positive, negative) = (torch.where(z == 0, 0, z / (z + b)) for z, b in parts)
+    expected = (received * (2 * positive - negative)).sum((1, 2, 3))
+    assert computed["0"].sum((1, 2)).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert (negative[:, 0] == 0).all(), "the first filter has no negative part: 2·R"
+    assert (positive[:, 1] == 0).all(), "the second no positive: −R"
+    assert ((expected - received.sum((1, 2, 3))).abs() > 0.1 * expected.abs()).any(), "a plain sum is not conserved"
+
+
+def test_without_biases_a_layers_scale_scales_all_relevance() -> None:
+    def make() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 5, 3, bias=False), nn.ReLU(), nn.Flatten()),
+            nn.Linear(80, 4, bias=False),
+        )
+
+    for scaled in (0, 2, 5):
+        given, other = built(make), built(make)
+        with torch.no_grad():
+            other[scaled].weight.mul_(3)
+        expected = {layer: 3 * values for layer, values in relevances(given, images(3)).items()}
+        same(relevances(other, images(3)), expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("pool", [lambda: nn.MaxPool2d(2), lambda: nn.AdaptiveMaxPool2d(2)], ids=["max", "adaptive"])
+def test_of_equal_maxima_the_first_wins(pool: Callable[[], nn.Module], layout: torch.memory_format) -> None:
+    given = built(lambda: nn.Sequential(nn.Conv2d(3, 8, 1), pool(), nn.Flatten(), nn.Linear(32, 4)))
+    read = torch.ones(2, 3, 4, 4, dtype=torch.float64).to(memory_format=layout)
+    reached = relevances(given.to(memory_format=layout), read)["0"].unflatten(2, (4, 4)) != 0
+    assert reached[:, :, ::2, ::2].all()
+    assert reached.sum() == 2 * 8 * 4
+
+
+class InPlace(nn.Module):
+    """Five ways to write over a value; one ReLU serves twice."""
+
+    def __init__(self, *, inplace: bool) -> None:
+        super().__init__()
+        self.inplace = inplace
+        self.first, self.second, self.third = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.norm, self.relu, self.out = nn.BatchNorm2d(3), nn.ReLU(inplace=inplace), nn.Linear(3, 4)
+
+    def forward(self, given: Tensor) -> Tensor:
+        one = self.first(given)
+        if self.inplace:
+            self.relu(one)
+            two = self.norm(self.second(one)).relu_()
+            two.add_(one)
+            three = torch.relu_(self.third(self.relu(two)))
+            logits: Tensor = self.out(F.relu(three, inplace=True).mean((2, 3)))
+        else:
+            one = self.relu(one)
+            two = self.norm(self.second(one)).relu().add(one)
+            three = torch.relu(self.third(self.relu(two)))
+            logits = self.out(F.relu(three).mean((2, 3)))
+        return logits
+
+
+def test_values_written_over_are_read_as_they_were() -> None:
+    given, read = built(lambda: InPlace(inplace=True)), images(3)
+    before = state(given)
+    same(relevances(given, read), relevances(built(lambda: InPlace(inplace=False)), read))
+    assert state(given) == before
+    assert given.relu.inplace
+
+
+class CalledTwice(nn.Module):
+    def __init__(self, *, shared: bool) -> None:
+        super().__init__()
+        self.first, self.out = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 4)
+        self.second = self.first if shared else nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, given: Tensor) -> Tensor:
+        logits: Tensor = self.out(torch.relu(self.second(torch.relu(self.first(given)))).mean((2, 3)))
+        return logits
+
+
+def test_a_layer_called_twice_has_the_places_of_both_calls() -> None:
+    shared, apart = CalledTwice(shared=True).double().eval(), CalledTwice(shared=False).double().eval()
+    for one, other in itertools.product((apart.first, apart.second), (shared.first,)):
+        one.load_state_dict(other.state_dict())
+    apart.out.load_state_dict(shared.out.state_dict())
+    both, each = relevances(shared, images(2)), relevances(apart, images(2))
+    assert both.keys() == {"first"}
+    same(both, {"first": torch.cat([each["second"], each["first"]], 2)})
+
+
+def test_a_norm_without_scales_is_one_with_scales_of_1() -> None:
+    def make(*, affine: bool) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            made = nn.Sequential(
+                *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=affine), nn.ReLU(), nn.Flatten()),
+                *(nn.Linear(144, 5), nn.BatchNorm1d(5, affine=affine), nn.ReLU(), nn.Linear(5, 4)),
+            )
+            for norm in (made[1], made[5]):
+                norm.running_mean, norm.running_var = torch.randn(norm.num_features), torch.rand(norm.num_features)
+        return made.double().eval()
+
+    same(relevances(make(affine=False), images(2)), relevances(make(affine=True), images(2)))
+
+
+def test_a_norm_behind_a_linear_layer_is_merged_into_it() -> None:
+    given = built(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5), nn.BatchNorm1d(5)))
+    norm = given[3]
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 2)
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    merged = nn.Sequential(given[0], given[1], nn.Linear(144, 5).double()).eval()
+    with torch.no_grad():
+        merged[2].weight.copy_(given[2].weight * scale[:, None])
+        merged[2].bias.copy_((given[2].bias - norm.running_mean) * scale + norm.bias)
+    same(relevances(given, images(2)), relevances(merged, images(2)), rel=1e-9)
+
+
+def trial_network(name: str) -> nn.Module:
+    made = build(Network(name=name, width=0.125), classes=4, seed=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return drawn(made).double().eval()
+
+
+EVERY: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    **{name: (lambda name=name: network(name), 8) for name in NETWORKS},
+    "seed-cnn": (lambda: trial_network("seed-cnn"), 32),
+    "vgg16-bn": (lambda: trial_network("vgg16-bn"), 32),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_is_followed_and_left_as_it_was(name: str) -> None:
+    make, side = EVERY[name]
+    given, read = make().train(), images(3, side=side)
+    next(given.parameters()).requires_grad_(False)
+    before, read_before = state(given), read.clone()
+    computed = relevances(given, read)
+    assert state(given) == before
+    assert torch.equal(read, read_before)
+    convolutions = {name for name, module in given.named_modules() if isinstance(module, nn.Conv2d)}
+    assert computed.keys() == convolutions
+    for layer, values in computed.items():
+        assert values.shape[:2] == (3, given.get_submodule(layer).out_channels)
+        assert values.isfinite().all()
+        assert values.abs().max() > 0
+        assert not values.requires_grad
+    alone = Propagation(given).relevances(read[1:2])
+    same({layer: values[1:2] for layer, values in computed.items()}, alone, rel=1e-9)
+    if name != "depthwise":  # its sums of few terms come close to zero, where float32 is coarse
+        coarse = Propagation(given.float()).relevances(read.float())
+        for layer, values in computed.items():
+            assert (coarse[layer] - values).abs().max() <= 1e-2 * values.abs().max()
+
+
+def test_sums_of_zero_hand_nothing_on_and_others_keep_their_sign() -> None:
+    sums = torch.tensor([0.0, -0.0, 2.0, -2.0, 1e-9, torch.nan], dtype=torch.float64)
+    quotients = (1 / stabilised(sums)).tolist()
+    assert quotients[:2] == [0, 0]
+    assert quotients[2:5] == pytest.approx([1 / (2 + 1e-9), -1 / (2 + 1e-9), 1 / 2e-9])
+    assert quotients[5] != quotients[5]
+
+
+class Written(nn.Module):
+    """A convolution, a linear layer and some code between."""
+
+    def __init__(self, code: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.code, self.first, self.out = code, nn.Conv2d(3, 4, 1), nn.Linear(4, 4)
+
+    def forward(self, given: Tensor) -> Tensor:
+        logits: Tensor = self.out(self.code(self.first(given)).mean((2, 3)))
+        return logits
+
+
+def branches(given: Tensor) -> Tensor:
+    return given if given.sum() > 0 else -given
+
+
+def changes_a_view(given: Tensor) -> Tensor:
+    given.view(-1).relu_()
+    return given
+
+
+def by_batch() -> nn.Module:
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    return nn.Sequential(nn.Conv2d(3, 4, 1), norm, nn.Flatten(), nn.Linear(256, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sigmoid(), nn.Flatten()), r"no rule for Sigmoid \(layer 1\)"),
+        (lambda: Written(torch.sigmoid), r"no rule for sigmoid \(layer sigmoid\)"),
+        (lambda: Written(lambda given: given.tanh()), r"no rule for tanh \(layer tanh\)"),
+        (lambda: Written(lambda given: given * given), r"no rule for mul \(layer mul\)"),
+        (by_batch, r"BatchNorm2d without running statistics \(layer 1\)"),
+        (lambda: Written(branches), "relevance cannot follow Written: torch.fx cannot trace it: symbolically traced"),
+        (lambda: Written(changes_a_view), "relevance cannot follow Written: traced by torch.fx it gives other logits"),
+    ],
+)
+def test_what_has_no_rule_is_refused_in_one_line(make: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        relevances(make().double().eval(), images(2))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_lies_in_front_of_every_convolution_needs_no_rule() -> None:
+    given = built(lambda: nn.Sequential(nn.Sigmoid(), nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(256, 4)))
+    assert relevances(given, images(2))["1"].abs().max() > 0
