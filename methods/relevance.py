@@ -27,7 +27,7 @@ class Relevance(ChannelMethod):
     """
 
     needs = frozenset({"images", "gradients"})
-    cost = "one forward pass and one relevance pass, worth about six forward passes, over the images"
+    cost = "one forward pass and one relevance pass, worth about four forward passes more, over the images"
 
     statistic: Statistic = "abs-mean"
     images: Images = 256

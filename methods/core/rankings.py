@@ -27,11 +27,8 @@ def order(scores: Mapping[str, Tensor]) -> list[int]:
     for group, each in scores.items():
         if each.isnan().any():
             raise ValueError(f"the scores of layer {group} hold NaN: are there NaN in its weights?")
-    if not scores:
-        return []
-    everything = torch.cat([each.detach().cpu().double() for each in scores.values()])
-    positions: list[int] = everything.argsort(stable=True).tolist()
-    return positions
+    everything = [score for each in scores.values() for score in each.tolist()]
+    return sorted(range(len(everything)), key=everything.__getitem__)
 
 
 def places(merged: Sequence[int], sizes: Mapping[str, int]) -> dict[str, Tensor]:

@@ -36,10 +36,8 @@ NOT_SCALE_FREE: dict[str, str] = dict.fromkeys(
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
-FIXED = {
-    **{"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40},
-    **{"statistic": "abs-mean", "aggregate": "sample"},
-}
+FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40}
+FIXED |= {"statistic": "abs-mean", "aggregate": "sample"}
 """Knobs whose ends the laws do not try: they have laws of their own, or cost time."""
 
 

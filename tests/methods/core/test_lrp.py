@@ -217,6 +217,39 @@ def test_zennits_hooks_agree(make: Callable[[], nn.Module]) -> None:
     same(computed, dict(zip(outputs, (each.flatten(2) for each in gradients), strict=True)), rel=1e-9)
 
 
+class Functions(nn.Module):
+    """`Modules` written in functions and tensor methods, in two ways."""
+
+    def __init__(self, *, methods: bool) -> None:
+        super().__init__()
+        self.methods, self.layers = (
+            methods,
+            nn.ModuleDict({name: module for name, module in Modules().named_children() if hasattr(module, "weight")}),
+        )
+
+    def forward(self, given: Tensor) -> Tensor:
+        one = F.max_pool2d(F.relu(self.layers["0"](given)), 2)
+        two = F.dropout(self.layers["3"](one), training=self.training)
+        three = self.layers["5"](two)
+        if self.methods:
+            flat = F.adaptive_avg_pool2d(three.relu(), 1).view(three.size(0), -1)
+            hidden = self.layers["9"](flat.permute(1, 0).transpose(0, 1).contiguous()).relu()
+        else:
+            flat = torch.flatten(F.avg_pool2d(torch.relu(three), 2), 1)
+            hidden = torch.relu(self.layers["9"](torch.cat([flat[:, :2], flat[:, 2:]], 1).reshape(flat.shape[0], 4)))
+        logits: Tensor = self.layers["11"](hidden)
+        return logits
+
+
+@pytest.mark.parametrize("methods", [False, True])
+def test_functions_and_methods_have_the_modules_rules(methods: bool) -> None:
+    given, modules = built(lambda: Functions(methods=methods)), built(Modules)
+    for name, module in given.layers.items():
+        module.load_state_dict(modules.get_submodule(name).state_dict())
+    expected = {f"layers.{layer}": values for layer, values in relevances(modules, images(2)).items()}
+    same(relevances(given, images(2)), expected, rel=1e-9)
+
+
 class OneSided(nn.Sequential):
     """Filters that lack a positive or a negative part, and biases."""
 
@@ -284,15 +317,20 @@ class InPlace(nn.Module):
         one = self.first(given)
         if self.inplace:
             self.relu(one)
-            two = self.norm(self.second(one)).relu_()
+            two = self.norm(self.second(one))
+            # Reads negative values, of which nothing is left a line below.
+            three = self.third(two)
+            self.relu(two)
             two.add_(one)
-            three = torch.relu_(self.third(self.relu(two)))
-            logits: Tensor = self.out(F.relu(three, inplace=True).mean((2, 3)))
+            four = torch.relu_(three + two).relu_()
+            logits: Tensor = self.out(F.relu(four, inplace=True).mean((2, 3)))
         else:
             one = self.relu(one)
-            two = self.norm(self.second(one)).relu().add(one)
-            three = torch.relu(self.third(self.relu(two)))
-            logits = self.out(F.relu(three).mean((2, 3)))
+            two = self.norm(self.second(one))
+            three = self.third(two)
+            two = self.relu(two).add(one)
+            four = torch.relu(three + two).relu()
+            logits = self.out(F.relu(four).mean((2, 3)))
         return logits
 
 
@@ -420,6 +458,11 @@ def changes_a_view(given: Tensor) -> Tensor:
     return given
 
 
+class WithFeatures(nn.Conv2d):
+    def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return given, given
+
+
 def by_batch() -> nn.Module:
     norm = nn.BatchNorm2d(4, track_running_stats=False)
     return nn.Sequential(nn.Conv2d(3, 4, 1), norm, nn.Flatten(), nn.Linear(256, 4))
@@ -432,6 +475,7 @@ def by_batch() -> nn.Module:
         (lambda: Written(torch.sigmoid), r"no rule for sigmoid \(layer sigmoid\)"),
         (lambda: Written(lambda given: given.tanh()), r"no rule for tanh \(layer tanh\)"),
         (lambda: Written(lambda given: given * given), r"no rule for mul \(layer mul\)"),
+        (lambda: WithFeatures(3, 4, 1), "relevance cannot follow WithFeatures: it returns more than logits"),
         (by_batch, r"BatchNorm2d without running statistics \(layer 1\)"),
         (lambda: Written(branches), "relevance cannot follow Written: torch.fx cannot trace it: symbolically traced"),
         (lambda: Written(changes_a_view), "relevance cannot follow Written: traced by torch.fx it gives other logits"),
