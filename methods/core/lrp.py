@@ -115,8 +115,9 @@ class Propagation:
 def stabilised(sums: Tensor) -> Tensor:
     """Sums to divide relevance by: `STABILISER` added with the sum's sign, ∞ in place of zero.
 
-    A sum of zero has contributions of zero only; divided by ∞ their share is exactly 0 whatever the relevance, and
-    no quotient of 1/STABILISER stands among the others, whose rounding errors would follow its size.
+    A positive or negative part that is zero has contributions of zero only; divided by ∞ their share is exactly 0
+    whatever the relevance, and no quotient of 1/STABILISER stands among the others, whose rounding errors would
+    follow its size. Summands of an addition that cancel exactly get nothing: their shares would be unbounded.
     """
     return torch.where(sums == 0, torch.inf, sums + STABILISER * sums.sign())
 
