@@ -30,15 +30,18 @@ CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, Ch
 
 # Methods that a law does not bind, with the reason. Empty is the aim.
 NOT_NESTED: dict[str, str] = {}
+SHARPER = "larger logits make a sharper loss, whose gradient has another direction"
+ABSORBED = "inputs grow with all layers in front, biases with one: they absorb less"
 NOT_SCALE_FREE: dict[str, str] = {
-    "snip": "larger logits make a sharper loss, whose gradient has another direction",
-    "taylor": "larger logits make a sharper loss, whose gradient has another direction",
+    **dict.fromkeys(("snip", "taylor"), SHARPER),
+    **dict.fromkeys(("relevance", "combined", "mixed"), ABSORBED),
 }
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
 FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40, "penalty": "l1", "lambda": 1e-4}
-"""Knobs whose ends the laws do not try: they have laws of their own, or decide nothing about the cut."""
+FIXED |= {"statistic": "abs-mean", "aggregate": "sample"}
+"""Knobs whose ends the laws do not try: they have laws of their own, decide nothing about the cut, or cost time."""
 
 
 def cases() -> Iterator[object]:
