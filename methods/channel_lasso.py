@@ -135,6 +135,8 @@ def support(products: np.ndarray, with_output: np.ndarray, *, entries: int) -> n
     first = max(knot for knot in range(len(counts)) if counts[knot] <= entries)
     chosen: list[int] = np.flatnonzero(betas[:, first]).tolist()
     for knot in range(first + 1, len(counts)):
+        if len(chosen) >= entries:
+            break
         left = [int(entry) for entry in np.flatnonzero(betas[:, knot]) if entry not in chosen]
         chosen += sorted(left, key=lambda entry: -abs(betas[entry, knot]))
     chosen += [entry for entry in reversed(range(size)) if entry not in chosen]

@@ -58,6 +58,9 @@ def cut(network: nn.Module, splits: Splits, method: Method, *, seed: int) -> Pro
     """
     images = normalised(splits.train.images[:64], splits)
     chosen = method.cut(network, Evidence(images, splits.train.labels[:64], seed), ratio=method.target or 0.0)
+    with torch.no_grad():
+        for name, values in chosen.replaced.items():
+            network.get_parameter(name).copy_(values)
     mask = Mask.of_weights(network, chosen)
     mask.zero_weights(network)
     thin, thin_mask = remove(network, chosen, images[:1], mask=mask)

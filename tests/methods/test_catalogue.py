@@ -29,8 +29,14 @@ CATALOGUE = methods.catalogue()
 CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, ChannelMethod)]
 
 # Methods that a law does not bind, with the reason. Empty is the aim.
-NOT_NESTED: dict[str, str] = {}
-NOT_SCALE_FREE: dict[str, str] = {}
+NOT_NESTED = {
+    "channel-lasso": "entries come back on a LASSO's path, and a layer is chosen behind what was cut in front of it",
+    "thinet": "a layer is chosen behind what was cut in front of it, which a larger ratio changes",
+}
+NOT_SCALE_FREE = dict.fromkeys(
+    ("channel-lasso", "thinet"),
+    "what a layer reads scales by another power of the constant than its bias or running statistics do",
+)
 BLIND = {"random-channels": "the control looks at no weight"}
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
