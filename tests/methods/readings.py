@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.methods.examples import images
+from methods.core.method import Evidence
+from tests.methods.examples import images, network
 
 COUPLED: dict[str, list[tuple[str, dict[str, int], dict[str, tuple[int, int]]]]] = {
     # group, its members and where its channels begin in them, its readers: first column and columns of a channel
@@ -47,6 +48,32 @@ LINEAR = {"plain": {"6"}, "flat": {"6"}}
 """Groups of hidden linear neurons."""
 
 
+def varied() -> torch.Tensor:
+    """Images that differ in more than noise, so that means over their positions are far from alike."""
+    stream = torch.Generator().manual_seed(2)
+    return 0.3 * images(8) + torch.randn(8, 3, 1, 1, generator=stream, dtype=torch.float64) * 1.5
+
+
+def varied_evidence(*, seed: int = 0) -> Evidence:
+    """The varied images, all of class 0."""
+    return Evidence(varied(), torch.zeros(8, dtype=torch.int64), seed)
+
+
+def alive(name: str) -> nn.Module:
+    """The network with shifts that leave no channel dead behind its ReLU."""
+    made = network(name)
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.bias.abs_().add_(0.5)
+    return made
+
+
+def every(name: str) -> int:
+    """The number of positions of the network's largest map on the varied images."""
+    return 8 * (36 if name == "flat" else 64)
+
+
 @dataclass
 class Rows:
     """What one reader computes its outputs from: X (N, C, K), W (M, C, K), and what it should give, Y (N, M)."""
@@ -65,7 +92,7 @@ def inputs_of(network: nn.Module, layer: str) -> torch.Tensor:
     read: list[torch.Tensor] = []
     hook = network.get_submodule(layer).register_forward_pre_hook(lambda _, given: read.append(given[0].clone()))
     with torch.no_grad():
-        network(images())
+        network(varied())
     hook.remove()
     return read[0]
 
@@ -103,15 +130,43 @@ def outputs_of(network: nn.Module, layer: str) -> np.ndarray:
     return np.array([[(patch * filter_).sum() for filter_ in weight] for patch in found])
 
 
+def least_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The least change D with XD nearest to Y: argmin ‖Y − XD‖² + r‖D‖², r a billionth of the mean of diag XᵀX."""
+    ridge = 1e-9 * np.mean([column @ column for column in x.T])
+    system = np.concatenate([x, np.sqrt(ridge) * np.eye(x.shape[1])])
+    found: np.ndarray = np.linalg.lstsq(system, np.concatenate([y, np.zeros((x.shape[1], *y.shape[1:]))]), rcond=None)[
+        0
+    ]
+    return found
+
+
+def going(name: str, *, linear: bool) -> dict[str, int]:
+    """Half of the channels of each group, hidden linear neurons with them or not."""
+    sizes = {group: len(network(name).get_parameter(f"{group}.weight")) for group, *_ in COUPLED[name]}
+    return {group: size // 2 for group, size in sizes.items() if linear or group not in LINEAR.get(name, set())}
+
+
+def live_rows(name: str, chosen: dict[str, list[int]], layer: str) -> list[int]:
+    """The outputs of a layer that are still there."""
+    size = len(network(name).get_parameter(f"{layer}.weight"))
+    dead = {
+        members[layer] + channel
+        for group, members, _ in COUPLED[name]
+        if layer in members
+        for channel in chosen.get(group, [])
+    }
+    return [row for row in range(size) if row not in dead]
+
+
 def front_to_back(
-    given: nn.Module, name: str, *, going: dict[str, int], choose: Choose, solve: Solve | None
+    given: nn.Module, name: str, *, counts: dict[str, int], choose: Choose, solve: Solve | None
 ) -> tuple[dict[str, list[int]], dict[str, np.ndarray]]:
-    """Cut ``going`` channels of each group; return which ones, and the weights of the readers at the end."""
+    """Cut ``counts`` channels of each group; return which ones, and the weights of the readers at the end."""
     work = copy.deepcopy(given)
     dead: dict[str, set[int]] = {}
     chosen, written = {}, {}
     for group, members, readers in COUPLED[name]:
-        if group not in going:
+        if group not in counts:
             continue
         size = len(given.get_parameter(f"{group}.weight"))
         readings, columns, live = {}, {}, {}
@@ -129,7 +184,7 @@ def front_to_back(
             x = found[:, columns[reader]].reshape(len(found), size, -1)
             w = weight[live[reader]][:, columns[reader]].reshape(len(live[reader]), size, -1)
             readings[reader] = Rows(x, w, target[:, live[reader]])
-        gone = sorted(choose(list(readings.values()), going[group]))
+        gone = sorted(choose(list(readings.values()), counts[group]))
         stay = [channel for channel in range(size) if channel not in gone]
         for reader in readers:
             weight = weight_of(work, reader)
