@@ -71,6 +71,8 @@ def test_cut_and_weights_are_the_papers(name: str, reconstruct: bool) -> None:
     assert cut.replaced.keys() == (written.keys() if reconstruct else set())
     for entry, weight in cut.replaced.items():
         live = live_rows(name, chosen, entry.removesuffix(".weight"))
+        dead = [row for row in range(len(weight)) if row not in live]
+        assert weight[dead].count_nonzero() == 0, "a channel that went was solved back to life"
         assert weight.numpy()[live] == pytest.approx(written[entry][live], rel=1e-5, abs=1e-6)
 
 
