@@ -152,7 +152,10 @@ class ReconstructingMethod(ChannelMethod):
         groups = [group for group in channel_groups(network, image) if group.name in counted.channels]
         if not groups:
             return counted
-        found = readers(network, groups, image)
+        try:
+            found = readers(network, groups, image)
+        except ValueError as error:
+            raise ValueError(f"{self.name()} cannot cut this network: {error}") from None
         thinning = Thinning(network, evidence.images)
         self._check_samples(thinning)
         names = dict.fromkeys(reader.name for read in found.values() for reader in read)

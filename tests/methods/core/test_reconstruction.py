@@ -125,3 +125,10 @@ def test_a_relu_in_place_changes_nothing(method: ReconstructingMethod) -> None:
         if isinstance(module, nn.ReLU):
             module.inplace = True
     assert plain(method.cut(in_place, evidence(), ratio=0.5)) == plain(method.cut(given, evidence(), ratio=0.5))
+
+
+@every_method
+def test_a_grouped_convolution_that_reads_channels_is_refused_by_the_methods_name(method: ReconstructingMethod) -> None:
+    given = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, groups=2), nn.Conv2d(8, 4, 1), nn.Flatten()).double()
+    with pytest.raises(ValueError, match=rf"^{method.name()} cannot cut this network: 1, [^\n]* in 2 groups"):
+        method.cut(given, evidence(), ratio=0.5)
