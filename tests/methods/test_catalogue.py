@@ -29,12 +29,17 @@ CATALOGUE = methods.catalogue()
 CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, ChannelMethod)]
 
 # Methods that a law does not bind, with the reason. Empty is the aim.
-NOT_NESTED: dict[str, str] = {}
+NOT_NESTED = {
+    "channel-lasso": "entries come back on a LASSO's path, and a layer is chosen behind what was cut in front of it",
+    "thinet": "a layer is chosen behind what was cut in front of it, which a larger ratio changes",
+}
 SHARPER = "larger logits make a sharper loss, whose gradient has another direction"
 ABSORBED = "inputs grow with all layers in front, biases with one: they absorb less"
-NOT_SCALE_FREE: dict[str, str] = {
+READ = "what a layer reads scales by another power of the constant than its bias or running statistics do"
+NOT_SCALE_FREE = {
     **dict.fromkeys(("snip", "taylor"), SHARPER),
     **dict.fromkeys(("relevance", "combined", "mixed"), ABSORBED),
+    **dict.fromkeys(("channel-lasso", "thinet"), READ),
 }
 BLIND = {"random-channels": "the control looks at no weight"}
 
