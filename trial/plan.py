@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
 
@@ -99,7 +99,7 @@ def _cut(
     observation: Product | None = None
     observer = method.observer
     if observer is not None:
-        looked_for = {"observer": type(observer).__name__, **flat(observer)}
+        looked_for = {"observer": type(observer).__name__, **asdict(observer)}
         observation, _ = maker.get(
             "scores",
             {"parent": key, **looked_for},

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class Observer(Protocol):
     What it sees is stored once per network and settings, and shared by every method, ratio and statistic that
     asks the same of the same images.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def observe(self, network: nn.Module, evidence: Evidence) -> Observation:
         """Look at the network on ``evidence.images``; the network is left as it was."""

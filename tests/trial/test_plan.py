@@ -137,3 +137,25 @@ def test_a_curve_that_is_no_curve_is_named(tmp_path: Path) -> None:
         curves.compact(tmp_path)
     with pytest.raises(WrongInput, match=r"has no curves\.parquet"):
         curves.read(tmp_path)
+
+
+def test_what_is_seen_in_images_is_looked_at_once_whatever_the_ratio(bench: Workbench) -> None:
+    def stages() -> int:
+        return sum(1 for _ in (bench._study / "stages").rglob("manifest.json"))
+
+    made = []
+    for given in (
+        {"method": "relevance", "ratio": 0.2},
+        {"method": "relevance", "ratio": 0.4, "statistic": "max"},
+        {"method": "mixed", "ratio": 0.4, "delta": 0.5},
+        {"method": "mixed", "ratio": 0.4, "delta": 1.0, "statistic": "max"},
+        {"method": "relevance", "ratio": 0.2, "images": 32},
+    ):
+        before = stages()
+        run(bench, **{"images": 64, **given})
+        made.append(stages() - before)
+    # Scores, cut, recovery, measures; then no scores; δ = 1 is relevance's own cut, and all behind it is there; then
+    # other images are looked at, even if the same channels go.
+    assert made[:2] == [4, 3]
+    assert made[2:4] == [3, 1]
+    assert made[4] in {2, 4}
