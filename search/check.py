@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.launch import check_network
+from search.launch import check_methods
 from search.spec import load
 from trial import data
 
@@ -15,11 +15,11 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
     """Validate a spec with its data and network, and say how much there is to try; raises WrongInput."""
     spec, named = load(name, settings=settings)
     splits = data.load(spec.data)
-    check_network(spec, classes=len(splits.classes))
+    check_methods(spec, splits)
     space = spec.space
     recipes = "continuous" if space.size is None else f"{space.size:,}"
     parents = "one per recipe that needs it" if space.parents is None else f"at most {space.parents}"
-    budget = spec.search.trials if space.size is None else min(spec.search.trials, space.size)
+    budget = spec.budget
     dense = "none: weights are given" if spec.network.weights else f"1, {spec.dense.epochs} epochs"
     network = spec.network.name or spec.network.code
     return "\n".join(

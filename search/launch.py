@@ -13,17 +13,19 @@ from types import FrameType
 from analysis import curves, front_table, report, table
 from analysis.errors import WorkFailed, WrongInput
 from analysis.summary import summarise
+from methods import catalogue
 from search.driver import driving
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.sampler import Sampler
 from search.spec import Spec, load
 from search.study import enter, own_rows
 from trial import data
+from trial.data import Splits
 from trial.networks import build
 from trial.recipe import columns, trial_id
 from trial.rows import Row, read, writable
 
-__all__ = ["check_network", "run"]
+__all__ = ["check_methods", "run", "unmoved"]
 
 COMPACT_SECONDS = 10.0
 
@@ -38,21 +40,21 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
     folder = study or Path("studies") / named
     # Here, before anything is started or written: broken data is found, and decoded once for all workers.
     splits = data.load(spec.data)
-    check_network(spec, classes=len(splits.classes))
+    check_methods(spec, splits)
     with _terminated_as_interrupted(), writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with driving(folder):
             spec = enter(folder, spec)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             progress = on_this_terminal(
-                space=spec.space, trials=spec.search.trials, objectives=spec.search.objectives, rows=rows
+                space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows
             )
             try:
                 _go_on(spec, folder, progress, fingerprint=splits.fingerprint)
             except KeyboardInterrupt:
                 done = len(progress.rows)
                 raise KeyboardInterrupt(
-                    f"interrupted: {done} of {spec.search.trials} trials are safe in {folder}; "
+                    f"interrupted: {done} of {spec.budget} trials are safe in {folder}; "
                     "run the same command to continue"
                 ) from None
             finally:
@@ -63,14 +65,20 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
             _conclude(folder, spec, progress.rows)
 
 
-def check_network(spec: Spec, *, classes: int) -> None:
-    """Raise WrongInput where the network cannot be built, or a method cannot work on it."""
-    network = build(spec.network, classes=classes, seed=spec.seed)
+def check_methods(spec: Spec, splits: Splits) -> None:
+    """Raise WrongInput where the network cannot be built, or a method cannot work on it or on so few images."""
+    network = build(spec.network, classes=len(splits.classes), seed=spec.seed)
     space = spec.space
     for name in space.methods.options:
-        refusal = space.example(name).refusal(network)
+        example = space.example(name)
+        refusal = example.refusal(network)
         if refusal:
             raise WrongInput(f"{refusal}: leave {name} out, or take another network (search.methods.{name})")
+        if example.images_read > len(splits.train):
+            raise WrongInput(
+                f"{name} is to read {example.images_read} images, and the training part has {len(splits.train)} "
+                f"(search.methods.{name}.images)"
+            )
 
 
 def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) -> None:
@@ -83,7 +91,7 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
     if left <= 0 or sampler.is_used_up:
         return
     if progress.rows:
-        progress.say(f"{len(progress.rows)} of {spec.search.trials} trials are in {folder}: going on")
+        progress.say(f"{len(progress.rows)} of {spec.budget} trials are in {folder}: going on")
 
     from search.session import session
 
@@ -130,9 +138,20 @@ def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
     print(f"figure: {report.write_figures(folder)[0]}")  # noqa: T201
     if len(rows) < spec.search.trials and spec.space.size is not None:
         print(f"the space is used up: {spec.space.size} recipes")  # noqa: T201
+    for name in unmoved(rows):
+        print(f"{name}: no batch-norm scale came near zero: a larger lambda or longer sparsity training moves them")  # noqa: T201
     if failed:
         print(f"{len(failed)} of {len(rows)} trials failed, most often of {most_frequent(rows)}")  # noqa: T201
     print(f"{len(rows)} trials are in {folder}")  # noqa: T201
+
+
+def unmoved(rows: Sequence[Row]) -> list[str]:
+    """The methods that trained batch-norm scales towards zero and brought none near it, whatever the recipe."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        if row["state"] == "complete" and "sparsity training" in catalogue()[row["method"]].needs:
+            shares[row["method"]] = max(shares.get(row["method"], 0.0), row["scales_near_zero"] or 0.0)
+    return sorted(name for name, share in shares.items() if share == 0)
 
 
 @contextmanager

@@ -49,6 +49,12 @@ class Spec(Experiment):
         """The recipes that may be tried."""
         return Space.parse(self.search.methods, where="search.methods", recipe=self.search.recipe)
 
+    @property
+    def budget(self) -> int:
+        """How many trials there will be: no more than there are recipes."""
+        size = self.space.size
+        return self.search.trials if size is None else min(self.search.trials, size)
+
     @classmethod
     def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:
         """Validate a mapping, and write every range and path in full.

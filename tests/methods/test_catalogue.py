@@ -22,8 +22,6 @@ from methods.core.removal import remove
 from methods.core.units import output_layer, weighted_layers
 from tests.methods.examples import NETWORKS, evidence, images, made, network
 from tests.methods.laws import plain, state, units
-from trial.experiment import Experiment
-from trial.recipe import Recipe
 
 CATALOGUE = methods.catalogue()
 CHANNEL_METHODS = [owner for owner in CATALOGUE.values() if issubclass(owner, ChannelMethod)]
@@ -177,6 +175,24 @@ def test_after_a_removal_a_ratio_is_a_share_of_the_dense_network(method: Method,
 
 
 @every_case
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)], ids=str)
+def test_mask_and_removal_give_the_same_logits(method: Method, name: str, dtype: torch.dtype, tolerance: float) -> None:
+    if not isinstance(method, ChannelMethod):
+        pytest.skip("single weights are not removed")
+    given, batch = network(name, dtype=dtype), images(dtype=dtype)
+    chosen = method.cut(given, evidence(dtype=dtype), ratio=0.5)
+    given.load_state_dict({**given.state_dict(), **chosen.replaced})
+    mask = Mask.of_weights(given, chosen)
+    mask.zero_weights(given)
+    thin, _ = remove(given, chosen, batch[:1], mask=mask)
+    Mask.of_channels(given, chosen, batch[:1]).zero_weights(given)
+    with torch.no_grad():
+        masked, removed = given(batch), thin(batch)
+    assert chosen.channels
+    assert float((masked - removed).abs().max() / masked.abs().max()) < tolerance
+
+
+@every_case
 def test_a_cut_is_repeatable_and_leaves_everything_as_it_was(method: Method, name: str) -> None:
     given, seen = network(name).train(), evidence()
     next(iter(given.children())).eval()
@@ -275,60 +291,6 @@ def test_a_knob_that_the_schema_names_has_the_schemas_kind() -> None:
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
     with pytest.raises(WrongInput, match=r"'filter_l1' is not a method: did you mean filter-l1\?.*\(spec\.yaml\)"):
         methods.method("filter_l1", where="spec.yaml")
-
-
-NEW_METHOD = '''
-"""The filters with the largest mean go."""
-
-from dataclasses import dataclass
-from typing import Annotated
-
-from methods.core.knobs import Whole
-from methods.core.method import ChannelMethod
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargestMean(ChannelMethod):
-    """Cut the filters with the largest mean.
-
-    s_i = −mean W[i]                                                              [Li 2017, not §3.1]
-    """
-
-    glances: Annotated[int, Whole(1, 3)] = 2
-
-    def scores(self, layer, evidence):
-        return -layer.weight.flatten(1).mean(1)
-'''
-
-
-def test_a_method_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "largest_mean.py").write_text(NEW_METHOD, encoding="utf-8")
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-    methods.catalogue.cache_clear()
-    try:
-        assert set(methods.catalogue()) == {*CATALOGUE, "largest-mean"}
-        assert methods.columns() == {**methods.columns(), "glances": "int"}
-        experiment = Experiment.parse({"network": "seed-cnn", "data": "digits"}, where="spec.yaml")
-        recipe = Recipe.parse({"method": "largest-mean", "ratio": 0.5, "glances": 3}, experiment, where="spec.yaml")
-        assert recipe.knobs() == {
-            "method": "largest-mean",
-            "spare": "",
-            "ratio": 0.5,
-            "keep_min": 1,
-            "round_to": 1,
-            "glances": 3,
-        }
-        assert recipe.course.apply == "remove"
-        assert cut(recipe.method, network("normed"), ratio=0.5).size == 10
-    finally:
-        methods.catalogue.cache_clear()
-        sys.modules.pop("methods.largest_mean", None)
-        vars(methods).pop("largest_mean", None)
-
-
-def test_nothing_of_the_added_method_is_left() -> None:
-    assert methods.catalogue() == CATALOGUE
-    assert "glances" not in methods.columns()
 
 
 def test_a_file_without_a_method_is_its_authors_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,15 @@ def test_the_thin_network_trains(name: str) -> None:
     assert thin(batch).shape == (len(batch), CLASSES)
 
 
+@pytest.mark.parametrize("name", [*NETWORKS, *OURS])
+def test_the_thin_network_exports(name: str) -> None:
+    dense, batch = given(name, torch.float32)
+    thin, _ = remove(dense, random_cut(dense, batch[:1]), batch[:1])
+    exported = torch.export.export(thin, (batch,)).module()
+    with torch.no_grad():
+        assert distance(thin(batch), exported(batch)) < 1e-5
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_network_given_is_left_as_it_was(name: str) -> None:
     dense, batch = given(name)

@@ -1,0 +1,38 @@
+import pytest
+import yaml
+
+from analysis.errors import WrongInput
+from search.launch import check_methods, unmoved
+from search.spec import Spec
+from tests.trial.images import splits
+
+SPEC = """
+network: NETWORK
+data: digits
+search: {methods: METHODS}
+"""
+
+
+def check(methods: str, network: str = "vgg16-bn", *, train: int = 150) -> None:
+    given = yaml.safe_load(SPEC.replace("METHODS", methods).replace("NETWORK", network))
+    check_methods(Spec.parse(given, where="spec.yaml"), splits(train=train))
+
+
+def test_a_method_is_refused_before_anything_runs() -> None:
+    with pytest.raises(WrongInput, match=r"slimming ranks channels by .* no batch norm: leave slimming out"):
+        check("{slimming: any}", "seed-cnn")
+    with pytest.raises(WrongInput, match=r"relevance is to read 256 images, and the training part has 150 .*\.images"):
+        check("{relevance: any}")
+    check("{relevance: {ratio: .5, images: 100}}")
+    with pytest.raises(WrongInput, match=r"filter-l1 is to spare 'features.1', and the network's layers are features"):
+        check("{filter-l1: {ratio: .5, spare: [features.0, features.1]}}")
+
+
+def row(method: str, share: float | None, state: str = "complete") -> dict[str, object]:
+    return {"method": method, "state": state, "scales_near_zero": share}
+
+
+def test_scales_that_stayed_where_they_were_are_told() -> None:
+    assert unmoved([row("slimming", 0.0), row("slimming", 0.0), row("filter-l1", 0.0)]) == ["slimming"]
+    assert unmoved([row("slimming", 0.0), row("slimming", 0.25)]) == []
+    assert unmoved([row("slimming", None, "failed"), row("taylor", 0.0)]) == []
