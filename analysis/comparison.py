@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_figure"]
 
+LINES = ("-", "--", ":")
 PANELS = {"val_accuracy_before": "cut, not recovered", "val_accuracy": "recovered"}
 
 
@@ -54,7 +55,9 @@ def _panel(axes: Axes, rows: pa.Table, accuracy: str, cost: str, drawn: dict[str
     axes.spines[["top", "right"]].set_visible(False)
     values = pareto.values(rows, (accuracy, cost))
     names = np.array(rows["method"].to_pylist())
+    colours: list[str] = []
     for method, mark in drawn.items():
+        colours.append(mark.colour)
         own = values[names == method]
         if not len(own):
             continue
@@ -69,6 +72,8 @@ def _panel(axes: Axes, rows: pa.Table, accuracy: str, cost: str, drawn: dict[str
             accuracies[best][order],
             color=mark.colour,
             linewidth=3.0 if is_control else 1.4,
+            # Where the colours are used up, so that two lines of one colour are told apart.
+            linestyle=LINES[(colours.count(mark.colour) - 1) % len(LINES)],
             alpha=0.55 if is_control else 0.9,
             zorder=2 if is_control else 3,
         )

@@ -82,7 +82,7 @@ def cells(summary: FrontSummary) -> Cells:
     shared = {
         name: human(name, pruned[0][name])
         for name in knobs
-        if len(pruned) > 1 and len({row[name] for row in pruned}) == 1 and pruned[0][name] is not None
+        if len(pruned) > 1 and len({row[name] for row in pruned}) == 1 and pruned[0][name] not in (None, "")
     }
     headers = [
         "trial",

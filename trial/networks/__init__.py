@@ -1,6 +1,8 @@
 """Networks for 3×32×32 images: ours by name, one file per family, and users' own.
 
-Sources: [He 2015] Delving deep into rectifiers, ICCV. [Li 2017] Pruning filters for efficient ConvNets, ICLR.
+Sources: [He 2015] Delving deep into rectifiers, ICCV. [He 2016] Deep residual learning for image recognition, CVPR.
+[Huang 2017] Densely connected convolutional networks, CVPR. [Li 2017] Pruning filters for efficient ConvNets, ICLR.
+[Liu 2017] Learning efficient convolutional networks through network slimming, ICCV.
 [Simonyan 2015] Very deep convolutional networks for large-scale image recognition, ICLR.
 """
 

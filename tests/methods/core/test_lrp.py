@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from methods.core.lrp import STABILISER, Propagation, stabilised
 from tests.methods.examples import NETWORKS, drawn, images, network
 from tests.methods.laws import state
-from trial.networks import Network, build
+from trial.networks import Network, build, names
 
 
 def built(make: Callable[[], nn.Module], *, seed: int = 0) -> nn.Module:
@@ -251,8 +251,7 @@ def trial_network(name: str) -> nn.Module:
 
 EVERY: dict[str, tuple[Callable[[], nn.Module], int]] = {
     **{name: (lambda name=name: network(name), 8) for name in NETWORKS},
-    "seed-cnn": (lambda: trial_network("seed-cnn"), 32),
-    "vgg16-bn": (lambda: trial_network("vgg16-bn"), 32),
+    **{name: (lambda name=name: trial_network(name), 32) for name in names()},
 }
 
 

@@ -14,9 +14,9 @@ from methods.core.units import channel_groups
 from methods.filter_l1 import FilterL1
 from tests.methods.examples import CLASSES, NETWORKS, drawn, evidence, images, network
 from tests.methods.laws import state
-from trial.networks import Network, build
+from trial.networks import Network, build, names
 
-OURS = {"vgg16-bn": Network(name="vgg16-bn", width=0.125), "seed-cnn": Network(name="seed-cnn", width=0.125)}
+OURS = {name: Network(name=name, width=0.125) for name in names()}
 
 
 def given(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor]:

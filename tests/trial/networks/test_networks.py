@@ -1,5 +1,7 @@
 """Each network against its closed form: parameters, multiply-accumulates, first weights."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -30,13 +32,13 @@ def seed_cnn_closed_form(width, classes):
     return total + flat * 512 + 512 + 512 * classes + classes, work + flat * 512 + 512 * classes
 
 
-def vgg_closed_form(width, classes):
-    """(parameters, MACs): 13 convolutions without biases, scale and shift of each channel, one linear layer."""
+def vgg_closed_form(width, classes, *, repeats=(2, 2, 3, 3, 3)):
+    """(parameters, MACs): convolutions without biases, scale and shift of each channel, one linear layer."""
     total = work = 0
     before, side = 3, 32
-    for repeats, c in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+    for times, c in zip(repeats, (64, 128, 256, 512, 512), strict=True):
         out = max(1, round(width * c))
-        for _ in range(repeats):
+        for _ in range(times):
             total += out * before * 9 + 2 * out
             work += out * before * 9 * side * side
             before = out
@@ -44,19 +46,71 @@ def vgg_closed_form(width, classes):
     return total + before * classes + classes, work + before * classes
 
 
-CLOSED_FORMS = {"seed-cnn": seed_cnn_closed_form, "vgg16-bn": vgg_closed_form}
+def vgg19_closed_form(width, classes):
+    return vgg_closed_form(width, classes, repeats=(2, 2, 4, 4, 4))
+
+
+def resnet_closed_form(width, classes, *, widths, blocks):
+    """(parameters, MACs): 2·blocks convolutions a stage, a 1×1 projection where a stage changes the width or side."""
+    channels = [max(1, round(width * c)) for c in widths]
+    total, work = channels[0] * 27 + 2 * channels[0], channels[0] * 27 * 32 * 32
+    before, side = channels[0], 32
+    for stage, out in enumerate(channels):
+        if stage:
+            side //= 2
+            total += before * out + 2 * out
+            work += before * out * side * side
+        for into in [before] + [out] * (2 * blocks - 1):
+            total += into * out * 9 + 2 * out
+            work += into * out * 9 * side * side
+        before = out
+    return total + before * classes + classes, work + before * classes
+
+
+def densenet_closed_form(width, classes):
+    """(parameters, MACs): a norm in front of each of 36 convolutions, of two 1×1 transitions, and of the classifier."""
+    channels, growth = max(1, round(16 * width)), max(1, round(12 * width))
+    total, work = channels * 27, channels * 27 * 32 * 32
+    for block, side in enumerate((32, 16, 8)):
+        for _ in range(12):
+            total += 2 * channels + channels * growth * 9
+            work += channels * growth * 9 * side * side
+            channels += growth
+        total += 2 * channels
+        if block < 2:
+            total += channels * channels
+            work += channels * channels * side * side
+    return total + channels * classes + classes, work + channels * classes
+
+
+CLOSED_FORMS = {
+    "densenet40": densenet_closed_form,
+    "resnet18": partial(resnet_closed_form, widths=(64, 128, 256, 512), blocks=2),
+    "resnet20": partial(resnet_closed_form, widths=(16, 32, 64), blocks=3),
+    "resnet56": partial(resnet_closed_form, widths=(16, 32, 64), blocks=9),
+    "seed-cnn": seed_cnn_closed_form,
+    "vgg16-bn": vgg_closed_form,
+    "vgg19-bn": vgg19_closed_form,
+}
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "expected"),
-    [("seed-cnn", 5, 592_933), ("seed-cnn", 10, 595_498), ("vgg16-bn", 10, 14_724_042)],
+    [
+        *(("seed-cnn", 5, 592_933), ("seed-cnn", 10, 595_498)),
+        *(("vgg16-bn", 10, 14_724_042), ("vgg19-bn", 10, 20_035_018)),
+        # He 2016 has .27 M and .85 M with zeros in place of the projections, which have 2,752 parameters.
+        *(("resnet20", 10, 269_722 + 2_752), ("resnet56", 10, 853_018 + 2_752), ("resnet18", 10, 11_173_962)),
+        ("densenet40", 10, 1_019_722),
+    ],
 )
 def test_published_parameter_counts(name, classes, expected):
     assert parameters(built(name, classes=classes)) == expected
 
 
-def test_published_macs_of_vgg():
-    assert macs(built("vgg16-bn")) == 313_201_664
+@pytest.mark.parametrize(("name", "expected"), [("vgg16-bn", 313_201_664), ("vgg19-bn", 398_136_320)])
+def test_published_macs_of_vgg(name, expected):
+    assert macs(built(name)) == expected
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -81,7 +135,8 @@ def test_logits_have_one_column_a_class_whatever_the_batch(name):
 def test_same_seed_same_weights_and_other_seed_others(name):
     first, again, other = (built(name, width=0.25, seed=seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["features.0.weight"], other["features.0.weight"])
+    weight = next(key for key in first if key.endswith(".weight"))
+    assert not torch.equal(first[weight], other[weight])
 
 
 @pytest.mark.parametrize("name", names())
