@@ -87,7 +87,9 @@ RECIPE = _columns(
     quantisation="string",
 )
 
-OUTCOME = _columns("outcome", state="string", error="string", epochs="int", epochs_reused="int", ratio_achieved="float")
+OUTCOME = _columns(
+    "outcome", state="string", error="string", epochs="int", epochs_reused="int", ratio_achieved="float", floored="int"
+)
 
 MEASURES = (
     _measure("val_accuracy", "validation accuracy", "", "higher"),
@@ -137,8 +139,12 @@ CURVE = _columns(
     val_accuracy="float",
     sparsity="float",
     rate="float",
+    ratio_achieved="float",
 )
-"""The columns of ``curves.parquet``: one line per epoch. Rounds count from 1; training before any cut is round 0."""
+"""The columns of ``curves.parquet``: one line per epoch, and one per cut, its round's epoch 0, before recovery.
+
+Rounds count from 1; training before any cut is round 0.
+"""
 
 
 def measure(name: str) -> Column:

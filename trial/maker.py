@@ -33,6 +33,21 @@ class Tally:
         self.reused += 0 if made else epochs
         self.curve += [{"stage": stage, "round": round_, **epoch} for epoch in product.record.get("curve", ())]
 
+    def note_cut(self, product: Product, *, round_: int) -> None:
+        """Add a round's cut to the curve, as its epoch 0: what came of the network before it was recovered."""
+        record = product.record
+        self.curve.append(
+            {
+                "stage": "cut",
+                "round": round_,
+                "epoch": 0,
+                "val_loss": record["val_loss_before"],
+                "val_accuracy": record["val_accuracy_before"],
+                "sparsity": record["sparsity"],
+                "ratio_achieved": record["ratio_achieved"],
+            }
+        )
+
 
 class Maker:
     """Makes the stages of one experiment's trials, each once."""

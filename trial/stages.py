@@ -6,7 +6,7 @@ stored by the old one are no longer found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -26,6 +26,7 @@ from trial.recovery import Recovery, distillation_loss, recalibrate
 from trial.seeds import generator
 from trial.store import Product
 from trial.training import Epoch, Training, evaluate, train
+from trial.weights import nonzero_weights
 
 __all__ = [
     "VERSIONS",
@@ -40,12 +41,14 @@ __all__ = [
     "sparsify",
 ]
 
-VERSIONS = {"dense": 1, "sparsity": 1, "scores": 1, "cut": 2, "recovery": 2, "scratch": 1, "measure": 1}
+VERSIONS = {"dense": 2, "sparsity": 2, "scores": 1, "cut": 3, "recovery": 3, "scratch": 1, "measure": 1}
 
 TOLERANCE = 1e-4
 """How far logits of the thin network may lie from the masked one's, relative to the largest logit (float32)."""
 CHECKED = 64
 """Images on which the thin network and the masked one are compared."""
+PAST = "past"
+"""The entry of a cut's record that `past` reads, handed on by recovery."""
 NEAR_ZERO = 0.01
 """A batch-norm scale below this counts as near zero."""
 
@@ -95,46 +98,43 @@ def cut(
     *,
     ratio: Fraction,
     apply: Apply,
+    dense_weights: int,
     mask: Mask | None = None,
     momentum: Mapping[str, Tensor] | None = None,
 ) -> Product:
     """Cut the network by the method, and carry the cut out.
 
     ``mask`` holds what earlier rounds cut; ``momentum`` is the optimiser's, which loses what the network loses. The
-    record has the ratio achieved, what later rounds have to know of this one, and accuracy and loss before
-    recovery. Raises RemovalDiffers where the thinner network computes something else than the masked one.
+    record has the ratio achieved, what later rounds have to know of this one, and accuracy, loss and sparsity before
+    recovery. Raises ValueError where nothing can be cut, RemovalDiffers where the thinner network computes something
+    else than the masked one.
     """
     near_zero = _near_zero(network)
     chosen = method.cut(network, seen, ratio=ratio)
+    if chosen.units == 0:
+        raise ValueError(f"{method.name()} has nothing to cut: every layer that it ranks is spared")
+    if chosen.asked and not chosen.size + chosen.removed:
+        raise ValueError(
+            f"{method.name()} cuts none of the {chosen.asked} units asked for: every layer is at its floor (keep_min)"
+        )
     with torch.no_grad():
         for name, values in chosen.replaced.items():
             network.get_parameter(name).copy_(values)
     held = (mask or Mask({})).merged(Mask.of_weights(network, chosen))
     held.zero_weights(network)
-    momentum = momentum or {}
-    match apply:
-        case "remove":
-            made = _removed(network, splits, chosen, seen, held, momentum)
-        case "mask":
-            channels = {layer: gone.tolist() for layer, gone in chosen.channels.items()}
-            mask = held.merged(Mask.of_channels(network, chosen, seen.images[:1]))
-            made = _Carried(network, mask, momentum, {"channels": channels})
-        case "zero":
-            # As in documents 000 and 003 the filters go to zero, not their readers' columns, and nothing holds them.
-            # Their norms go with them: a norm over a constant divides by √ε, and training would explode.
-            Mask.of_channels(network, chosen, seen.images[:1], readers=False).zero_weights(network)
-            made = _Carried(network, Mask({}), momentum, {})
+    made = _carried_out(network, splits, chosen, seen, held, momentum or {}, apply=apply)
     made.mask.zero_weights(made.network)
     loss, accuracy = evaluate(made.network, splits.validation, splits)
     record = {
-        **made.record,
+        PAST: made.past,
         "scales_near_zero": near_zero,
         "ratio_achieved": chosen.ratio,
         "units": chosen.units,
         "asked": chosen.asked,
-        "floored": dict(chosen.floored),
+        "floored": sum(chosen.floored.values()),
         "val_loss_before": loss,
         "val_accuracy_before": accuracy,
+        "sparsity": 1 - nonzero_weights(made.network) / dense_weights,
     }
     return Product(made.network.state_dict(), made.mask, record, made.mask.applied(made.momentum))
 
@@ -146,32 +146,91 @@ class _Carried:
     network: nn.Module
     mask: Mask
     momentum: Mapping[str, Tensor]
-    record: dict[str, Any]
+    past: dict[str, Any]
 
 
-def _removed(
-    network: nn.Module, splits: Splits, chosen: Cut, seen: Evidence, held: Mask, momentum: Mapping[str, Tensor]
+def _carried_out(
+    network: nn.Module,
+    splits: Splits,
+    chosen: Cut,
+    seen: Evidence,
+    held: Mask,
+    momentum: Mapping[str, Tensor],
+    *,
+    apply: Apply,
 ) -> _Carried:
-    """The thinner network, compared with the masked one; what is sliced with it."""
     image = seen.images[:1]
-    thin, thin_mask = remove(network, chosen, image, mask=held)
-    thin_momentum = sliced(network, chosen, image, momentum)
-    sizes = {layer: network.get_parameter(f"{layer}.weight").shape[0] for layer in chosen.channels}
-    if chosen.channels:
-        images = _drawn(splits, min(CHECKED, len(splits.train)), seed=seen.seed).images
-        _check_removal(network, thin, chosen, normalised(images, splits))
-    return _Carried(thin, thin_mask, thin_momentum, {"sizes": sizes | dict(seen.past.sizes)})
+    match apply:
+        case "remove":
+            thin, thin_mask = remove(network, chosen, image, mask=held)
+            thin_momentum = sliced(network, chosen, image, momentum)
+            past = _past(seen.past, network, chosen, thin_mask, removed=True)
+            if chosen.channels:
+                images = _drawn(splits, min(CHECKED, len(splits.train)), seed=seen.seed).images
+                _check_removal(network, thin, chosen, normalised(images, splits))
+            return _Carried(thin, thin_mask, thin_momentum, past)
+        case "mask":
+            of_channels = Mask.of_channels(network, chosen, image)
+            columns = {
+                name.removesuffix(".weight"): (~kept).all(0).nonzero().flatten().tolist()
+                for name, kept in of_channels.keep.items()
+                if kept.dim() == 2
+            }
+            mask = held.merged(of_channels)
+            past = _past(seen.past, network, chosen, mask, columns=columns)
+            return _Carried(network, mask, momentum, past)
+        case "zero":
+            # As in documents 000 and 003 the filters go to zero, not their readers' columns, and nothing holds them.
+            # Their norms go with them: a norm over a constant divides by √ε, and training would explode.
+            Mask.of_channels(network, chosen, image, readers=False).zero_weights(network)
+            return _Carried(network, Mask({}), momentum, {})
+
+
+def _past(
+    before: Past,
+    network: nn.Module,
+    chosen: Cut,
+    mask: Mask,
+    *,
+    removed: bool = False,
+    columns: Mapping[str, list[int]] | None = None,
+) -> dict[str, Any]:
+    """What the next round has to know of this cut and those before, ready for JSON; ``mask`` says the rest."""
+    columns = columns or {}
+    sizes, lost = dict(before.sizes), dict(before.lost)
+    for layer, gone in chosen.channels.items() if removed else ():
+        sizes.setdefault(layer, network.get_parameter(f"{layer}.weight").shape[0])
+        lost[layer] = lost.get(layer, 0) + len(gone)
+    for layer, gone in chosen.weights.items():
+        sizes.setdefault(layer, network.get_parameter(f"{layer}.weight").numel())
+        still_there = _held(mask.keep[f"{layer}.weight"], columns.get(layer, []))
+        lost[layer] = lost.get(layer, 0) + len(gone) - len(still_there)
+    channels = {} if removed else {layer: gone.tolist() for layer, gone in chosen.channels.items()}
+    return {"sizes": sizes, "lost": lost, "channels": channels, "columns": dict(columns)}
+
+
+def _held(kept: Tensor, columns: Sequence[int]) -> Tensor:
+    """The flat positions that a mask holds at zero outside the columns that hang on channels."""
+    held = ~kept
+    held[:, list(columns)] = False
+    return held.flatten().nonzero().flatten()
 
 
 def past(product: Product) -> Past:
     """What a network's earlier rounds did, as the next round has to know it."""
+    known = product.record.get(PAST) or {}
+    channels, columns = (
+        {layer: torch.tensor(places) for layer, places in known.get(kind, {}).items()}
+        for kind in ("channels", "columns")
+    )
     weights = {
-        name.removesuffix(".weight"): (~kept).flatten().nonzero().flatten()
+        name.removesuffix(".weight"): _held(kept, known.get("columns", {}).get(name.removesuffix(".weight"), []))
         for name, kept in product.mask.keep.items()
-        if name.endswith(".weight") and kept.dim() > 1
+        if name.removesuffix(".weight") in known.get("sizes", {}) and kept.dim() > 1
     }
-    channels = {layer: torch.tensor(gone) for layer, gone in product.record.get("channels", {}).items()}
-    return Past(sizes=product.record.get("sizes", {}), channels=channels, weights=weights)
+    return Past(
+        sizes=known.get("sizes", {}), lost=known.get("lost", {}), channels=channels, weights=weights, columns=columns
+    )
 
 
 def recover(
@@ -181,6 +240,7 @@ def recover(
     recovery: Recovery,
     *,
     dense: Training,
+    dense_weights: int,
     seed: int,
     teacher: nn.Module | None = None,
     goes_on: bool = False,
@@ -210,13 +270,16 @@ def recover(
         before_step=lambda: cut.mask.zero_gradients(network),
         after_step=lambda: cut.mask.zero_weights(network),
         momentum=momentum,
+        dense_weights=dense_weights,
     )
     made = _product(network, curve, cut.mask)
-    for_later = {name: cut.record[name] for name in ("sizes", "channels") if name in cut.record}
-    return replace(made, record={**made.record, **for_later}, momentum=momentum if goes_on else {})
+    record = {**made.record, PAST: cut.record.get(PAST)}
+    return replace(made, record=record, momentum=momentum if goes_on else {})
 
 
-def scratch(network: nn.Module, mask: Mask, splits: Splits, training: Training, *, seed: int) -> Product:
+def scratch(
+    network: nn.Module, mask: Mask, splits: Splits, training: Training, *, dense_weights: int, seed: int
+) -> Product:
     """Train an architecture whose weights were drawn anew, what is masked held at zero."""
     mask.zero_weights(network)
     curve = train(
@@ -226,6 +289,7 @@ def scratch(network: nn.Module, mask: Mask, splits: Splits, training: Training, 
         seed=seed,
         before_step=lambda: mask.zero_gradients(network),
         after_step=lambda: mask.zero_weights(network),
+        dense_weights=dense_weights,
     )
     return _product(network, curve, mask)
 

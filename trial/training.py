@@ -50,7 +50,7 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     sparsity: float
-    """Zero weights / stored weights, of convolutions and linear layers."""
+    """1 − nonzero weights / weights of the dense network, of convolutions and linear layers."""
     rate: float
     """Of the epoch's last step."""
 
@@ -78,6 +78,7 @@ def train(
     after_step: Callable[[], None] = _nothing,
     loss_of: Callable[[Tensor, Tensor, Tensor], Tensor] = _cross_entropy,
     momentum: dict[str, Tensor] | None = None,
+    dense_weights: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
@@ -95,6 +96,7 @@ def train(
         loss_of: Makes the loss of a batch's normalised images, its logits and their cross entropy.
         momentum: The momentum of each parameter by its name; taken up at the start where there is any, and left
             here at the end.
+        dense_weights: `weights_total` of the unpruned network, which sparsity is a share of; None where this is it.
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
 
     Raises:
@@ -110,7 +112,8 @@ def train(
         fused=True,
     )
     for name, buffer in (momentum or {}).items():
-        optimiser.state[parameters[name]]["momentum_buffer"] = buffer.clone()
+        # In the parameter's own memory layout: the fused optimiser walks both as they lie.
+        optimiser.state[parameters[name]]["momentum_buffer"] = torch.empty_like(parameters[name]).copy_(buffer)
     n, device = len(splits.train), splits.train.images.device
     batches = [slice(start, min(start + training.batch, n)) for start in range(0, n, training.batch)]
     batches = [batch for batch in batches if batch.stop - batch.start > 1]
@@ -151,7 +154,7 @@ def train(
                 train_accuracy=int(correct) / int(sizes.sum()),
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
-                sparsity=1 - nonzero_weights(network) / max(1, weights_total(network)),
+                sparsity=1 - nonzero_weights(network) / max(1, dense_weights or weights_total(network)),
                 rate=rate,
             )
         )

@@ -19,7 +19,7 @@ from trial.data import Splits, load
 from trial.experiment import Experiment
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
-from trial.plan import dense_outcome, outcome, parent
+from trial.plan import Plan
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
@@ -66,7 +66,7 @@ class Workbench:
         trial = trial_id(None, self.experiment, fingerprint=self.fingerprint)
 
         def work(tally: Tally) -> dict[str, Any]:
-            return dense_outcome(self._maker, self._splits, tally, on_epoch)
+            return Plan(self._maker, self._splits, tally).dense(on_epoch)
 
         return self._row(trial, {"method": DENSE}, work)
 
@@ -78,7 +78,7 @@ class Workbench:
         raises (OSError).
         """
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
-        return self._row(trial, recipe.columns(), lambda tally: outcome(recipe, self._maker, self._splits, tally))
+        return self._row(trial, recipe.columns(), lambda tally: Plan(self._maker, self._splits, tally).outcome(recipe))
 
     @property
     def splits(self) -> Splits:
@@ -87,8 +87,7 @@ class Workbench:
 
     def parent(self, recipe: Recipe) -> nn.Module:
         """The network that the recipe's method cuts: the dense one, after sparsity training where it has some."""
-        product, _ = parent(recipe, self._maker, self._splits, Tally())
-        return self._maker.network(product)
+        return self._maker.network(Plan(self._maker, self._splits, Tally()).parent(recipe))
 
     def _row(self, trial: str, recipe: dict[str, Any], work: Callable[[Tally], dict[str, Any]]) -> Row:
         known = read(self._study, trial)

@@ -49,14 +49,18 @@ class Cut:
 class Past:
     """What earlier rounds did to the network, so that a ratio keeps meaning a share of the dense network.
 
-    ``sizes`` maps the layers of the dense network to their number of channels, where channels were removed since.
-    ``channels`` and ``weights`` are, as in a `Cut`, what is held at zero in the network as it is now: it goes
-    again, before anything else.
+    ``sizes`` maps layers to the number of units, channels or weights, that they have in the dense network;
+    ``lost`` to how many of the units that were cut are there no longer, removed themselves or with a channel that
+    they belong to. ``channels`` and ``weights`` are, as in a `Cut`, what is held at zero in the network as it is
+    now: it goes again, before anything else. ``columns`` are a layer's inputs that hang on channels held at zero:
+    single weights in them are neither kept nor cut any more.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
     channels: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def count(ratio: float | Fraction, units: int) -> int:
@@ -89,7 +93,7 @@ def select(
     scope: Literal["layer", "global"],
     keep_min: int,
     round_to: int = 1,
-    sizes: Mapping[str, int] | None = None,
+    past: Past | None = None,
     gone: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], int, dict[str, int]]:
     """Choose the lowest-scoring units: ⌊r·n⌋ of each layer, or of all layers in one ranking.
@@ -100,8 +104,8 @@ def select(
     ⌊r·n⌋ as long as enough units may go. Then every layer's width is brought to a multiple of ``round_to``
     (see `kept`).
 
-    After earlier rounds n counts the units of the dense network: ``sizes`` gives a layer's, where it has fewer
-    now, and what it lost counts as gone. The positions in ``gone`` go whatever their scores.
+    After earlier rounds n counts the units of the dense network, and what was lost since (see ``past``) counts as
+    gone. The positions in ``gone``, which is ``past.channels`` or ``past.weights``, go whatever their scores.
 
     Returns what goes per layer (positions, ascending; layers that lose nothing are left out), the count asked
     for, and for each layer that the floor spared how many more of its units would go without it. Raises
@@ -113,8 +117,9 @@ def select(
             raise ValueError(f"the scores of layer {layer} hold NaN: are there NaN in its weights?")
     forced = {layer: places for layer, places in (gone or {}).items() if layer in flat}
     flat |= {layer: _first(flat[layer], places) for layer, places in forced.items()}
-    dense = {layer: (sizes or {}).get(layer, len(values)) for layer, values in flat.items()}
-    lost = {layer: dense[layer] - len(values) for layer, values in flat.items()}
+    past = past or Past()
+    dense = {layer: past.sizes.get(layer, len(values)) for layer, values in flat.items()}
+    lost = {layer: past.lost.get(layer, 0) for layer in flat}
 
     if scope == "layer":
         asked = {layer: count(ratio, dense[layer]) for layer in flat}

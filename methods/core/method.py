@@ -177,7 +177,8 @@ class WeightRanking(WeightMethod):
         """Choose the ⌊ratio · weights⌋ weights with the lowest scores; each tensor keeps at least one."""
         scores = {layer.name: self.scores(layer, evidence) for layer in self.layers(network)}
         goes, asked, floored = select(scores, ratio, scope="global", keep_min=1, gone=evidence.past.weights)
-        return Cut(units=_units(scores), asked=asked, weights=goes, floored=floored)
+        units = sum(score.numel() for score in scores.values())
+        return Cut(units=units, asked=asked, weights=goes, floored=floored)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,21 +248,31 @@ class ChannelMethod(Method):
             scope=self.ranking,
             keep_min=self.keep_min,
             round_to=self.round_to,
-            sizes=past.sizes,
+            past=past,
             gone=past.channels,
         )
-        units, removed = (
-            _units(scores),
-            sum(past.sizes.get(name, len(each)) - len(each) for name, each in scores.items()),
-        )
+        ranked: dict[str, Tensor] = dict(scores)
         weights: dict[str, Tensor] = {}
         if self.linear_units == "magnitude":
             hidden = [layer for group in groups for layer in group.layers if layer.is_linear]
-            sizes = {layer.name: layer.weight.abs() for layer in hidden}
-            weights, asked_of_weights, spared = select(sizes, ratio, scope="layer", keep_min=1, gone=past.weights)
-            units, asked, floored = units + _units(sizes), asked + asked_of_weights, floored | spared
-        return Cut(units=units + removed, asked=asked, channels=goes, weights=weights, floored=floored, removed=removed)
+            sizes = {layer.name: _alive(layer, past) for layer in hidden}
+            weights, asked_of_weights, spared = select(
+                sizes, ratio, scope="layer", keep_min=1, past=past, gone=past.weights
+            )
+            ranked, asked, floored = ranked | sizes, asked + asked_of_weights, floored | spared
+        return Cut(
+            units=sum(past.sizes.get(name, each.numel()) for name, each in ranked.items()),
+            asked=asked,
+            channels=goes,
+            weights=weights,
+            floored=floored,
+            removed=sum(past.lost.get(name, 0) for name in ranked),
+        )
 
 
-def _units(scores: Mapping[str, Tensor]) -> int:
-    return sum(score.numel() for score in scores.values())
+def _alive(layer: Layer, past: Past) -> Tensor:
+    """|w| of a hidden linear layer, ∞ in the columns of channels that are held at zero: they go last."""
+    sizes = layer.weight.abs()
+    if layer.name in past.columns:
+        sizes[:, past.columns[layer.name].to(sizes.device)] = torch.inf
+    return sizes

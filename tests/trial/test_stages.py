@@ -12,6 +12,7 @@ from methods.filter_l1 import FilterL1
 from methods.magnitude_global import MagnitudeGlobal
 from tests.trial.images import splits
 from trial import stages
+from trial.augmentation import normalised
 from trial.networks import Network, build
 from trial.recovery import Recovery
 from trial.store import Product
@@ -31,7 +32,9 @@ def dense(name: str = "vgg16-bn") -> nn.Module:
 
 def cut(network: nn.Module, method: FilterL1 | MagnitudeGlobal, apply: str, **given: object) -> Product:
     seen = stages.evidence(DATA, method, seed=0, past=given.pop("past", Past()))
-    return stages.cut(network, DATA, method, seen, ratio=given.pop("ratio", HALF), apply=apply, **given)
+    total = weights_total(network)
+    given = {"dense_weights": total, "ratio": HALF, **given}
+    return stages.cut(network, DATA, method, seen, apply=apply, **given)
 
 
 def network_of(product: Product, name: str = "vgg16-bn") -> nn.Module:
@@ -42,7 +45,9 @@ def network_of(product: Product, name: str = "vgg16-bn") -> nn.Module:
 
 def recovered(product: Product, *, epochs: int = 2, goes_on: bool = False) -> Product:
     recovery = Recovery(epochs=epochs, rate=0.05, batch=32, schedule="constant")
-    return stages.recover(network_of(product), product, DATA, recovery, dense=DENSE, seed=0, goes_on=goes_on)
+    network = network_of(product)
+    total = weights_total(network)
+    return stages.recover(network, product, DATA, recovery, dense=DENSE, dense_weights=total, seed=0, goes_on=goes_on)
 
 
 def sparsity(product: Product, total: int) -> float:
@@ -129,9 +134,8 @@ def test_distillation_pulls_towards_the_teacher() -> None:
     for share in (0.0, 1.0):
         recovery = Recovery(epochs=3, rate=0.02, batch=32, distillation=share)
         network = network_of(product)
-        stages.recover(network, product, DATA, recovery, dense=DENSE, seed=0, teacher=teacher if share else None)
-        from trial.augmentation import normalised
-
+        settings = {"dense": DENSE, "dense_weights": 1, "seed": 0, "teacher": teacher if share else None}
+        stages.recover(network, product, DATA, recovery, **settings)
         with torch.no_grad():
             images = normalised(DATA.train.images, DATA)
             trained[share] = float((network(images) - teacher(images)).square().mean())

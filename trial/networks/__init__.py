@@ -26,10 +26,10 @@ def names() -> list[str]:
     return NETWORKS.names()
 
 
-def build(network: Network, *, classes: int, seed: int) -> nn.Module:
+def build(network: Network, *, classes: int, seed: int, trained: bool = True) -> nn.Module:
     """Build a network on the CPU in float32, its first weights drawn by ``seed``, or a user's own loaded.
 
-    The global random state is left as it was.
+    ``trained=False`` leaves a user's weights file unread. The global random state is left as it was.
 
     Raises:
         WrongInput: A user's code or weights file cannot be used.
@@ -41,23 +41,34 @@ def build(network: Network, *, classes: int, seed: int) -> nn.Module:
             assert network.name is not None, "Network has a name or code"
             return NETWORKS[network.name](classes=classes, width=network.width)
         built = made_by(network.code, classes=classes)
-    if network.weights is not None:
+    if network.weights is not None and trained:
         load_weights(built, network.weights)
     return built
 
 
-def redraw(built: nn.Module, network: Network, *, seed: int) -> None:
-    """Draw the weights of a network anew, in place, whatever its widths are by now.
+def redraw(thin: nn.Module, untrained: nn.Module, *, network: Network, seed: int) -> None:
+    """Give a network, whatever its widths are by now, first weights again, in place.
 
-    A user's own network is drawn as its layers' ``reset_parameters`` does.
+    Each layer is drawn for its own widths, as its ``reset_parameters`` does, ours as they are built. What has no
+    such layer, a parameter of a user's module itself, is taken from the ``untrained`` network where its shape is
+    the same.
     """
-    with torch.random.fork_rng(devices=[]):
+    device = next(thin.parameters()).device
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(derived(seed, "scratch"))
-        for module in built.modules():
+        thin.cpu()  # where the generator is
+        for name, module in thin.named_modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
+                continue
+            first = untrained.get_submodule(name)
+            for entry, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+                given = getattr(first, entry)
+                if given.shape == tensor.shape:
+                    tensor.copy_(given)
         if network.code is None:
-            initialise(built)
+            initialise(thin)
+        thin.to(device)
 
 
 def source_hash(network: Network) -> str:
