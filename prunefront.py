@@ -216,6 +216,8 @@ def methods(
     from methods.core.description import card, describe, table
 
     if markdown:
+        if name or json:
+            raise WrongInput("--markdown prints every method in one table: leave the name and --json out")
         typer.echo(table())
         return
     chosen = [method(name, where="prunefront methods")] if name else list(catalogue().values())
@@ -225,6 +227,11 @@ def methods(
         typer.echo(dumps([describe(each) for each in chosen], ensure_ascii=False))
     else:
         typer.echo("\n\n".join(card(each) for each in chosen))
+        if name:
+            from methods.core.knobs import knob_names
+            from trial.course import Course
+
+            typer.echo(f"  and, as every method: {', '.join(knob_names(Course))} (see the README)")
 
 
 def main() -> NoReturn:

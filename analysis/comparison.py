@@ -28,6 +28,7 @@ def comparison_figure(table: pa.Table, *, cost: str = "macs", title: str = "") -
     import matplotlib
     from matplotlib.figure import Figure
 
+    assert measure(cost).better == "lower", "a line through the best goes from cheap to dear"
     shown = {accuracy: pareto.candidates(table, (accuracy, cost)) for accuracy in PANELS}
     if not len(shown["val_accuracy_before"]):
         raise WrongInput(f"none of the {len(table)} rows is complete with val_accuracy_before and {cost}")
@@ -87,4 +88,3 @@ def _panel(axes: Axes, rows: pa.Table, accuracy: str, cost: str, drawn: dict[str
             linewidths=0.5,
             zorder=5 if method == DENSE else 4,
         )
-    assert measure(cost).better == "lower", "a cost that is better higher would need its line the other way"

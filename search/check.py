@@ -20,6 +20,9 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
     recipes = "continuous" if space.size is None else f"{space.size:,}"
     parents = "one per recipe that needs it" if space.parents is None else f"at most {space.parents}"
     budget = spec.budget
+    most = space.largest("rounds", 1)
+    rounds = f" of up to {most} rounds" if most > 1 else ""
+    epochs = space.largest("recovery_epochs", spec.recovery.epochs)
     dense = "none: weights are given" if spec.network.weights else f"1, {spec.dense.epochs} epochs"
     network = spec.network.name or spec.network.code
     return "\n".join(
@@ -34,6 +37,6 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
             f"budget      {budget} trials on {spec.workers} {'worker' if spec.workers == 1 else 'workers'}, "
             f"{spec.search.sampler} sampler",
             f"stages      dense training {dense}; sparsity training {parents}, "
-            f"{spec.sparsity.epochs} epochs each; recovery at most {budget}, {spec.recovery.epochs} epochs each",
+            f"{spec.sparsity.epochs} epochs each; recovery at most {budget}{rounds}, {epochs} epochs each",
         ]
     )

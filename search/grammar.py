@@ -15,6 +15,8 @@ from search.ranges import Among, AmongNames, Searched, Steps, Stretch, Wholes, t
 __all__ = ["ANY", "declared", "parse"]
 
 ANY = "any"
+SMALLEST = 1e-12
+"""No step is smaller, whatever its range."""
 FINEST = 1e-6
 """Of a range: no step is smaller, and an end that does not belong to its range is moved in by so much."""
 
@@ -26,10 +28,10 @@ def declared(knob: Knob) -> Searched:
             return Among(values)
         case Names():
             return AmongNames(("",))
+        case Uniform(grid=grid) | Log(grid=grid) | Whole(grid=grid) if grid:
+            return Among(grid)
         case Whole(low, high):
             return Wholes(low, high)
-        case Uniform(grid=grid) | Log(grid=grid) if grid:
-            return Among(grid)
         case Log(low, high):
             return Stretch(low, high, log=True)
         case Uniform(low, high, step) if step is not None:
@@ -48,7 +50,7 @@ def parse(knob: Knob, given: object, *, where: str) -> Searched:
     if isinstance(given, dict):
         return _between(knob, given, where=where)
     values = given if isinstance(given, list) else [given]
-    if isinstance(knob.range, Names) and not any(isinstance(value, list) for value in values):
+    if isinstance(knob.range, Names) and isinstance(given, list) and not any(isinstance(v, list) for v in given):
         values = [values]  # one list of names is one value; a list of lists holds several
     if not values:
         raise WrongInput(f"{knob.name} needs at least one value of {knob.range}, got an empty list ({where})")
@@ -72,8 +74,10 @@ def _accepted(knob: Knob, value: object, *, where: str) -> Value:
 
 def _between(knob: Knob, given: dict[Any, Any], *, where: str) -> Searched:
     """``{uniform: [low, high]}``, perhaps with a step, or ``{log: [low, high]}``."""
-    if isinstance(knob.range, Choice | Names):
+    if isinstance(knob.range, Choice):
         raise WrongInput(f"{knob.name} is one of {knob.range}, got {given!r} ({where})")
+    if isinstance(knob.range, Names):
+        raise WrongInput(f"{knob.name} is {knob.range}, got {given!r} ({where})")
     for key in given:
         if key not in ("uniform", "log", "step"):
             raise WrongInput(f"{key!r} is not a range: {nearest(str(key), ['uniform', 'log', 'step'])} ({where}.{key})")
@@ -105,7 +109,7 @@ def _between(knob: Knob, given: dict[Any, Any], *, where: str) -> Searched:
         step = own if step is None and own is not None and own <= high - low else step
     if step is None:
         return Stretch(*_inside(knob.range, low, high, step=None))
-    finest = FINEST * (high - low)
+    finest = max(FINEST * (high - low), SMALLEST)
     if isinstance(step, bool) or not isinstance(step, int | float) or not finest <= step <= high - low:
         raise WrongInput(f"step must lie in [{finest:g}, {high - low:g}], got {step!r} ({where}.step)")
     return Steps(*_inside(knob.range, low, high, step=float(step)), float(step))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -14,9 +15,12 @@ from analysis import curves, front_table, report, table
 from analysis.errors import WorkFailed, WrongInput
 from analysis.summary import summarise
 from methods import catalogue
+from methods.core.method import Method
 from search.driver import driving
 from search.progress import Progress, most_frequent, on_this_terminal
+from search.ranges import Among, Wholes
 from search.sampler import Sampler
+from search.space import Group
 from search.spec import Spec, load
 from search.study import enter, own_rows
 from trial import data
@@ -69,16 +73,28 @@ def check_methods(spec: Spec, splits: Splits) -> None:
     """Raise WrongInput where the network cannot be built, or a method cannot work on it or on so few images."""
     network = build(spec.network, classes=len(splits.classes), seed=spec.seed)
     space = spec.space
-    for name in space.methods.options:
-        example = space.example(name)
-        refusal = example.refusal(network)
-        if refusal:
-            raise WrongInput(f"{refusal}: leave {name} out, or take another network (search.methods.{name})")
-        if example.images_read > len(splits.train):
-            raise WrongInput(
-                f"{name} is to read {example.images_read} images, and the training part has {len(splits.train)} "
-                f"(search.methods.{name}.images)"
-            )
+    for name, group in space.methods.options.items():
+        place = f"search.methods.{name}"
+        for tried in _examples(space.example(name), group):
+            refusal = tried.refusal(network)
+            if refusal:
+                cure = f"leave {name} out, or take another network ({place})"
+                raise WrongInput(f"{refusal} ({place}.spare)" if "spare" in refusal else f"{refusal}: {cure}")
+            if tried.images_read > len(splits.train):
+                raise WrongInput(
+                    f"{name} is to read {tried.images_read} images, and the training part has {len(splits.train)} "
+                    f"({place}.images)"
+                )
+
+
+def _examples(example: Method, group: Group) -> Iterator[Method]:
+    """A method with each of the layers to spare, and with the most of the images, that a search tries."""
+    spares = group.knobs.get("spare")
+    yield from (replace(example, spare=str(each)) for each in (spares.values if isinstance(spares, Among) else ()))
+    images = group.knobs.get("images")
+    if isinstance(images, Among | Wholes):
+        example = replace(example, images=images.at(images.size - 1))  # type: ignore[call-arg]
+    yield example
 
 
 def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) -> None:

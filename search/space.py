@@ -20,10 +20,12 @@ from methods.core.knobs import Choice, Knob, Options, Value, knob_names, knobs
 from methods.core.knobs import parse as parse_method
 from methods.core.method import Method
 from search.grammar import ANY, declared, parse
-from search.ranges import Searched
+from search.ranges import Among, Searched, Wholes
 from trial.course import Course, accepted_applies
 
 __all__ = ["Branch", "Flat", "Group", "Space", "course_knobs"]
+
+COURSE = {knob.name: knob for knob in knobs(Course)}
 
 Flat = dict[str, Value]
 """A recipe as a row holds it: ``method`` and its knobs, one level deep."""
@@ -70,7 +72,7 @@ class Space:
     methods: Branch
 
     @classmethod
-    def parse(cls, given: object, *, where: str, recipe: object = None) -> Space:
+    def parse(cls, given: object, *, where: str, recipe: object = None, recipe_where: str = "search.recipe") -> Space:
         """Read ``search.methods`` of a spec: names, ``any``, or a mapping from names to knobs.
 
         A method has its own knobs and those of a `Course`; ``recipe`` is ``search.recipe``, a mapping of the latter
@@ -83,7 +85,8 @@ class Space:
         for name, said in _opened(given, what="methods", accepted=list(catalogue()), where=where).items():
             owner = method(name, where=f"{where}.{name}")
             own = _group(owner, said, further=course_knobs(owner), what=name, where=f"{where}.{name}").knobs
-            groups[name] = Group({**own, **_shared(recipe, owner, own, where=where.replace("methods", "recipe"))})
+            groups[name] = Group({**own, **_shared(recipe, owner, own, where=recipe_where)})
+            _check_rates(groups[name], name, where=f"{where}.{name}")
         return cls(Branch(groups))
 
     @property
@@ -100,6 +103,17 @@ class Space:
             if "sparsity training" in method(name, where=name).needs
         ]
         return None if None in counts else sum(count for count in counts if count is not None)
+
+    def largest(self, name: str, default: int) -> int:
+        """The largest number that is tried for a course's knob, or for a schedule's; ``default`` where none is."""
+        tried = [default]
+        for group in self.methods.options.values():
+            schedule = group.knobs.get("schedule")
+            inside = [option.knobs for option in schedule.options.values()] if isinstance(schedule, Branch) else []
+            for searched in (each[name] for each in (group.knobs, *inside) if name in each):
+                assert isinstance(searched, Among | Wholes), f"{name} is no whole number"
+                tried.append(int(searched.at(searched.size - 1)))
+        return max(tried)
 
     def written(self) -> Any:
         """The space as a spec says it, every range in full; parsing it gives an equal space."""
@@ -167,10 +181,27 @@ def _shared(
     recipe: object, owner: type[Method], own: Mapping[str, Searched | Branch], *, where: str
 ) -> Mapping[str, Searched | Branch]:
     """What ``search.recipe`` says for a method that does not say it itself."""
-    everywhere = _group(None, recipe, further=knobs(Course), what="recipe", where=where).knobs
-    left = {name: said for name, said in recipe.items() if name not in own} if isinstance(recipe, dict) else {}
-    # Once more with the method's own ranges: not every cut can be carried out in every way.
-    return _group(None, left, further=course_knobs(owner), what="recipe", where=where).knobs if everywhere else {}
+    if recipe is None:
+        return {}
+    if not isinstance(recipe, dict):
+        raise WrongInput(f"recipe takes a mapping of knobs, got {recipe!r:.60}: {nearest('', COURSE)} ({where})")
+    for name in map(str, recipe):
+        if name not in COURSE:
+            raise WrongInput(f"recipe has no knob {name!r}: {_cure(name, COURSE)} ({where}.{name})")
+    left = {name: said for name, said in recipe.items() if name not in own}
+    try:
+        return _group(None, left, further=course_knobs(owner), what=owner.name(), where=where).knobs
+    except WrongInput as error:  # not every method's cut can be carried out in every way
+        raise WrongInput(f"{owner.name()}: {error}") from None
+
+
+def _check_rates(group: Group, name: str, *, where: str) -> None:
+    """Refuse rates beside the original schedule, which has dense training's: their recipes would be one recipe."""
+    schedules = group.knobs.get("recovery_schedule")
+    if "recovery_rate" in group.knobs and isinstance(schedules, Among) and "original" in schedules.values:
+        raise WrongInput(
+            f"{name}: the original schedule has dense training's rate: leave recovery_rate or original out ({where})"
+        )
 
 
 def _group(owner: type[Any] | None, given: object, *, what: str, where: str, further: Sequence[Knob] = ()) -> Group:

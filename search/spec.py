@@ -62,7 +62,12 @@ class Spec(Experiment):
         Raises WrongInput that names the first mistake, its place and what is accepted.
         """
         spec: Spec = super().parse(given, where=where)
-        space = Space.parse(spec.search.methods, where=f"{where}: search.methods", recipe=spec.search.recipe)
+        space = Space.parse(
+            spec.search.methods,
+            where=f"{where}: search.methods",
+            recipe=spec.search.recipe,
+            recipe_where=f"{where}: search.recipe",
+        )
         _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
         if spec.search.sampler not in SAMPLERS:
             raise WrongInput(

@@ -25,7 +25,7 @@ dense: {epochs: 1}
 recovery: none
 search:
   methods:
-    my-idea: {ratio: .5, q: [1, 4]}
+    my-idea: {ratio: .5, power: [1, 4]}
     filter-l1: {ratio: .5}
 """
 
@@ -34,6 +34,7 @@ search:
 def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """The names there were before the file was added."""
     before = set(methods.catalogue())
+    assert "power" not in columns()
     example = re.search(r"```python\n(.*?)```", CONTRIBUTING.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     (tmp_path / "my_idea.py").write_text(example[1], encoding="utf-8")
@@ -50,25 +51,26 @@ def test_one_file_is_in_catalogue_space_yaml_columns_and_help(catalogue: set[str
     assert set(methods.catalogue()) == {*catalogue, "my-idea"}
     spec: Spec = Spec.parse(yaml.safe_load(SPEC), where="spec.yaml")
     assert [recipe for recipe in spec.space.recipes() if recipe["method"] == "my-idea"] == [
-        {"method": "my-idea", "ratio": 0.5, "q": 1.0},
-        {"method": "my-idea", "ratio": 0.5, "q": 4.0},
+        {"method": "my-idea", "ratio": 0.5, "power": 1.0},
+        {"method": "my-idea", "ratio": 0.5, "power": 4.0},
     ]
-    assert columns()["q"] == "float"
-    assert "q" in arrow_schema(columns()).names
+    assert columns()["power"] == "float"
+    assert "power" in arrow_schema(columns()).names
     shown = card(methods.catalogue()["my-idea"])
     assert "my-idea: Cut the channels whose weights have the smallest power mean." in shown
-    assert "q          [1, 8]   default 2.0" in shown
-    assert "| `my-idea` | channels | s_i = (mean \\|W[i]\\|^q)^(1/q) |" in table()
+    assert "power      [1, 8]   default 2.0" in shown
+    assert "| `my-idea` | channels | s_i = (mean \\|W[i]\\|^m)^(1/m), m the knob power |" in table()
 
 
 def test_one_file_is_pruned_with(catalogue: set[str], tmp_path: Path) -> None:  # noqa: ARG001
     spec: Spec = Spec.parse(yaml.safe_load(SPEC), where="spec.yaml")
     experiment: Experiment = spec.experiment()
     bench = Workbench(experiment, tmp_path / "study", study_name="study", worker="here")
-    row = bench.run(Recipe.parse({"method": "my-idea", "ratio": 0.5, "q": 4.0}, experiment, where="test"))
-    assert (row["state"], row["error"], row["q"], row["apply"]) == ("complete", None, 4.0, "remove")
+    row = bench.run(Recipe.parse({"method": "my-idea", "ratio": 0.5, "power": 4.0}, experiment, where="test"))
+    assert (row["state"], row["error"], row["power"], row["apply"]) == ("complete", None, 4.0, "remove")
     assert row["ratio_achieved"] == 0.5
 
 
 def test_nothing_of_the_added_method_is_left() -> None:
     assert "my-idea" not in methods.catalogue()
+    assert "power" not in columns()

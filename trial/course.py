@@ -31,13 +31,13 @@ class Course:
     schedule: OneShot | Stepwise | Polynomial
     apply: Apply
     control: Literal["none", "scratch"]
-    recovery_epochs: Annotated[int, Whole(0, 10_000)]
+    recovery_epochs: Annotated[int, Whole(0, 10_000, grid=(1, 2, 5, 10))]
     recovery_rate: Annotated[float, Log(1e-9, 1e30, grid=(0.005, 0.01, 0.02, 0.05, 0.1))]
     recovery_schedule: Literal["one-cycle", "cosine", "step", "constant", "original"]
     recovery_label_smoothing: Annotated[float, Uniform(0.0, 0.95, step=0.05)]
     recovery_augment: bool
     recovery_distillation: Annotated[float, Uniform(0.0, 1.0, step=0.1)]
-    recovery_recalibrate: Annotated[int, Whole(0, 10_000)]
+    recovery_recalibrate: Annotated[int, Whole(0, 10_000, grid=(0, 20))]
 
     @staticmethod
     def defaults(method: type[Method], recovery: Recovery) -> dict[str, Any]:

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.schema import CURVE
 from trial.store import write_durably
 
 __all__ = ["write"]
 
 
 def write(study: Path, trial: str, curve: Sequence[dict[str, Any]]) -> None:
-    """Write a trial's epochs, in the order in which they were run; a file of the same trial is replaced."""
+    """Write a trial's epochs, in the order in which they were run; a file of the same trial is replaced.
+
+    Each has every column of ``curves.parquet``, None where it does not apply.
+    """
     folder = study / "curves"
     folder.mkdir(parents=True, exist_ok=True)
-    entries = [{"trial": trial, **epoch} for epoch in curve]
+    blank = dict.fromkeys(column.name for column in CURVE)
+    entries = [{**blank, "trial": trial, **epoch} for epoch in curve]
     write_durably(folder / f"{trial}.json", json.dumps(entries, allow_nan=False).encode())

@@ -65,12 +65,25 @@ class Recipe:
         """The recipe of a method under an experiment's settings; ``said`` are knobs of the course, flat."""
         name = made.name()
         settings = Course.defaults(type(made), experiment.recovery) | dict(said or {})
-        if settings["apply"] == "remove" and "remove" not in accepted_applies(type(made)):
+        applies = accepted_applies(type(made))
+        if settings["apply"] not in applies:
+            why = ": single weights cannot be removed" if settings["apply"] == "remove" else ""
             raise WrongInput(
-                f"apply: {name} cuts single weights, which cannot be removed: accepted: "
-                f"{', '.join(accepted_applies(type(made)))} ({where}.apply)"
+                f"apply got {settings['apply']!r}{why}; {name} accepts {', '.join(applies)} ({where}.apply)"
+            )
+        if settings["schedule"] == "one-shot" and {"rounds", "initial"} & settings.keys():
+            raise WrongInput(
+                f"rounds and initial belong to a schedule: say schedule: stepwise or polynomial too ({where}.schedule)"
             )
         course: Course = parse(Course, settings, what=name, where=where)
+        if course.apply == "zero" and course.control == "scratch":
+            raise WrongInput(f"control: apply zero leaves no smaller network to train from scratch ({where}.control)")
+        rate = experiment.dense.rate
+        if course.recovery_schedule == "original" and "recovery_rate" in (said or {}) and course.recovery_rate != rate:
+            raise WrongInput(
+                f"recovery_rate: the original schedule has dense training's rate, {rate:g}, got "
+                f"{course.recovery_rate:g}: leave it out ({where}.recovery_rate)"
+            )
         recovery = course.recovery(experiment.recovery, dense=experiment.dense)
         sparsity = experiment.sparsity if made.sparsifier is not None else None
         return cls(made, replace(course, recovery_rate=recovery.rate), recovery=recovery, sparsity=sparsity)

@@ -77,7 +77,7 @@ def table() -> str:
 def _lines(described: list[dict[str, Any]], *, indent: str) -> list[str]:
     lines = []
     for entry in described:
-        default = f"   default {entry['default']}" if "default" in entry else ""
+        default = f"   default {entry['default'] if entry['default'] != '' else 'none'}" if "default" in entry else ""
         options = entry.get("options", {})
         accepted = "one of:" if options else entry["range"]
         lines.append(f"{indent}{entry['name']:<10} {accepted}{default}")

@@ -90,20 +90,21 @@ class Log:
 
 @dataclass(frozen=True)
 class Whole:
-    """Whole numbers from ``low`` to ``high``, both included."""
+    """Whole numbers from ``low`` to ``high``, both included; a search tries those of ``grid`` where one is given."""
 
     low: int
     high: int
+    grid: tuple[int, ...] = ()
 
     def accept(self, value: object) -> int:
         """Return the value as an int; raises ValueError where it is not whole or lies outside the range."""
-        number = _number(value, self)
-        if not (number.is_integer() and self.low <= number <= self.high):
-            raise ValueError(f"must be a whole number in {self}, got {value!r}")
-        return int(number)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and self.low <= _number(value, self) <= self.high and float(str(value)).is_integer()):
+            raise ValueError(f"must be a whole number {self}, got {value!r}")
+        return int(_number(value, self))
 
     def __str__(self) -> str:
-        return f"[{self.low}, {self.high}]"
+        return f"from {self.low} to {self.high}"
 
 
 @dataclass(frozen=True)
@@ -277,8 +278,8 @@ def knob_names(owner: type[Any]) -> list[str]:
     names = [knob.name for knob in knobs(owner)]
     for knob in knobs(owner):
         if isinstance(knob.range, Options):
-            names += [name for option in knob.range.types for name in knob_names(option) if name not in names]
-    return names
+            names += [name for option in knob.range.types for name in knob_names(option)]
+    return list(dict.fromkeys(names))
 
 
 def _parse(owner: type[Any], given: Mapping[str, object], *, what: str, where: str) -> tuple[Any, list[str]]:

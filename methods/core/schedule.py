@@ -10,7 +10,7 @@ from methods.core.knobs import Uniform, Whole
 
 __all__ = ["OneShot", "Polynomial", "Schedule", "Stepwise"]
 
-_ROUNDS = Whole(1, 100)
+_ROUNDS = Whole(1, 100, grid=(2, 3, 5, 10))
 
 
 def _exact(number: float) -> Fraction:

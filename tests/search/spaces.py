@@ -38,6 +38,7 @@ def said_of(knob: Knob, *, countable: bool) -> st.SearchStrategy[Any]:
     if isinstance(knob.range, Choice):
         return st.one_of(value, listed, st.just("any"))
     ends = st.lists(value, min_size=2, max_size=2, unique=True).map(sorted)
+    ends = ends.filter(lambda both: both[1] - both[0] > 1e-6)  # no step is smaller than 1e-12
     if isinstance(knob.range, Whole):
         return st.one_of(value, listed, st.builds(lambda both: {"uniform": both}, ends))
     stepped = ends.map(lambda both: {"uniform": both, "step": (both[1] - both[0]) / 3})
@@ -67,8 +68,16 @@ def options_of(owners: dict[str, type], *, countable: bool) -> st.SearchStrategy
         )
         for name, owner in owners.items()
     }
+    groups = {name: group.map(_without_contradictions) for name, group in groups.items()}
     chosen = st.lists(st.sampled_from(sorted(owners)), min_size=1, max_size=3, unique=True)
     return chosen.flatmap(lambda names: st.fixed_dictionaries({name: groups[name] for name in names}))
+
+
+def _without_contradictions(said: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe refuses together, some of it left out."""
+    left_out = {"recovery_rate"} if "recovery_schedule" in said else set()
+    left_out |= {"control"} if "apply" in said else set()
+    return {name: value for name, value in said.items() if name not in left_out}
 
 
 def methods_of_specs(*, countable: bool = False) -> st.SearchStrategy[Any]:

@@ -183,10 +183,18 @@ def test_a_recipe_for_all_methods_stands_in_where_a_method_says_nothing() -> Non
         *[("magnitude-global", "mask", rounds) for _ in (0.5, 0.9) for rounds in (2, 5)],
     ]  # fmt: skip
     assert Space.parse(searched.written(), where="spec.yaml") == searched
-    with pytest.raises(WrongInput, match=r"apply got 'remove': accepted: mask, zero .spec.yaml: search.recipe.apply"):
+    with pytest.raises(WrongInput, match=r"magnitude-global: apply got 'remove': accepted: mask, zero"):
         Space.parse(methods, where="spec.yaml: search.methods", recipe={"apply": ["remove", "mask"]})
-    with pytest.raises(WrongInput, match=r"recipe has no knob 'aply': did you mean apply.* .spec.yaml: search.recipe"):
+    with pytest.raises(WrongInput, match=r"recipe has no knob 'aply': did you mean apply.* .search.recipe.aply"):
         Space.parse(methods, where="spec.yaml: search.methods", recipe={"aply": "mask"})
+    for odd in ([], "any", 3):
+        with pytest.raises(WrongInput, match=r"recipe takes a mapping of knobs, got .* .search.recipe"):
+            Space.parse(methods, where="spec.yaml: search.methods", recipe=odd)
+    rates = {"recovery_rate": [0.01, 0.02], "recovery_schedule": ["original", "constant"]}
+    with pytest.raises(
+        WrongInput, match=r"the original schedule has dense training's rate: leave recovery_rate or original out"
+    ):
+        Space.parse(methods, where="spec.yaml: search.methods", recipe=rates)
 
 
 def test_layers_to_spare_are_one_list_or_several() -> None:
@@ -198,5 +206,5 @@ def test_layers_to_spare_are_one_list_or_several() -> None:
     assert spared([[], ["features.0"], ["features.0", "features.3"]]) == ["", "features.0", "features.0 features.3"]
     with pytest.raises(WrongInput, match="spare must be a list of layer names or patterns"):
         spared(3)
-    with pytest.raises(WrongInput, match=r"spare is one of a list of layer names"):
+    with pytest.raises(WrongInput, match=r"spare is a list of layer names"):
         spared({"uniform": [0, 1]})

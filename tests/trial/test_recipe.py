@@ -147,7 +147,7 @@ def test_weights_are_masked_and_channels_removed() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "method is missing: accepted: filter-l1, "),
+        ({}, "method is missing: accepted: channel-lasso, "),
         ({"method": "slimmin"}, "'slimmin' is not a method: did you mean slimming? Accepted: "),
         ({"method": "filter-l1"}, "filter-l1 needs ratio: [0, 0.95] (spec.yaml: filter-l1.ratio)"),
         (
