@@ -19,6 +19,7 @@ from methods.core.penalties import Penalty, scales
 from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers
 
 __all__ = [
+    "BATCH",
     "ChannelMethod",
     "Evidence",
     "Images",
@@ -34,6 +35,9 @@ Need = Literal["images", "gradients", "batch norm", "sparsity training"]
 
 Observation = Mapping[str, Tensor]
 """What a method saw in images: tensors by name, the names and shapes its own affair."""
+
+BATCH = 64
+"""How many images criteria read at a time."""
 
 Images = Annotated[int, Whole(1, 100_000)]
 """The knob ``images``: how many training images a criterion reads."""
