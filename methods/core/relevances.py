@@ -58,7 +58,7 @@ class Relevances:
         }
 
 
-def relevance_of(layer: Layer, evidence: Evidence, *, aggregate: Aggregate, statistic: Statistic) -> Tensor:
+def relevance_of(layer: Layer, evidence: Evidence, *, aggregate: Aggregate, named: Statistic) -> Tensor:
     """One statistic of a convolution's relevance from what `Relevances` saw, float64, shape (out,)."""
     assert evidence.seen is not None
-    return evidence.seen[layer.name][get_args(Aggregate).index(aggregate), get_args(Statistic).index(statistic)]
+    return evidence.seen[layer.name][get_args(Aggregate).index(aggregate), get_args(Statistic).index(named)]
