@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_reconstruction_brings_the_readers_output_nearer(method: ReconstructingM
 @pytest.mark.parametrize("name", NETWORKS)
 def test_removal_computes_what_the_mask_does_once_weights_are_replaced(method: ReconstructingMethod, name: str) -> None:
     given = network(name)
-    cut = method.cut(given, varied_evidence(), ratio=0.5)
+    # On inception only the linear layer reads what is cut, a row an image.
+    cut = replace(method, samples=8).cut(given, varied_evidence(), ratio=0.5)
     assert cut.replaced
     with torch.no_grad():
         for entry, weight in cut.replaced.items():
