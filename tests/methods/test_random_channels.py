@@ -62,6 +62,8 @@ def test_two_rounds_with_removal_are_as_fair_as_one(name: str, sizes: dict[str, 
             after = [left[place] for place in second.channels.get(layer, torch.empty(0, dtype=torch.int64)).tolist()]
             gone.update((layer, place) for place in before + after)
     deviation = math.sqrt(0.4 * 0.6 / SEEDS)
+    front = sum(gone[layer, 0] / SEEDS for layer in sizes) / len(sizes)
+    assert abs(front - 0.4) < 4 * deviation / math.sqrt(len(sizes))
     for layer, size in sizes.items():
         shares = [gone[layer, place] / SEEDS for place in range(size)]
         # Five deviations for each channel, four for a layer's mean: it is by chance in neither once in 10⁴.
