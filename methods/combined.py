@@ -27,6 +27,10 @@ class Combined(Relevance):
 
     def all_scores(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         """Each channel's place in the list, float64, by group."""
-        relevance = order(super().all_scores(groups, evidence))
-        parameter = order(Parameter(ratio=self.ratio, statistic=self.statistic).all_scores(groups, evidence))
+        relevance, parameter = self.orders(groups, evidence)
         return places(interleaved(relevance, parameter), {group.name: group.size for group in groups})
+
+    def orders(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> tuple[list[int], list[int]]:
+        """The order by relevance and that by parameters."""
+        parameter = Parameter(ratio=self.ratio, statistic=self.statistic)
+        return order(Relevance.all_scores(self, groups, evidence)), order(parameter.all_scores(groups, evidence))

@@ -37,6 +37,7 @@ class FilterL1(ChannelMethod):
         return self.linear
 
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:  # noqa: ARG002
-        """One norm per output channel, shape (out,); the mean instead of the sum where scope is global."""
-        sizes = layer.weight.abs().flatten(1)
+        """One norm per output channel, float64, shape (out,); the mean instead of the sum where scope is global."""
+        # In float64, so that filters of the same weights in another order tie.
+        sizes = layer.weight.double().abs().flatten(1)
         return sizes.mean(1) if self.scope == "global" else sizes.sum(1)

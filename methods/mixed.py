@@ -6,18 +6,17 @@ from typing import Annotated
 
 from torch import Tensor
 
+from methods.combined import Combined
 from methods.core.knobs import Uniform
 from methods.core.method import Evidence
-from methods.core.rankings import mixed, order, places
+from methods.core.rankings import mixed, places
 from methods.core.units import ChannelGroup
-from methods.parameter import Parameter
-from methods.relevance import Relevance
 
 __all__ = ["Mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed(Relevance):
+class Mixed(Combined):
     """Cut the channels that come first in a list with a share δ by relevance and 1 − δ by parameters.
 
     each turn a += 1 − δ, if a ≥ 1: next of p, a −= 1; then b += δ, if b ≥ 1: next of r, b −= 1; first occurrences
@@ -31,6 +30,5 @@ class Mixed(Relevance):
 
     def all_scores(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         """Each channel's place in the list, float64, by group."""
-        relevance = order(super().all_scores(groups, evidence))
-        parameter = order(Parameter(ratio=self.ratio, statistic=self.statistic).all_scores(groups, evidence))
+        relevance, parameter = self.orders(groups, evidence)
         return places(mixed(parameter, relevance, delta=self.delta), {group.name: group.size for group in groups})

@@ -25,5 +25,6 @@ class Parameter(ChannelMethod):
     statistic: Statistic = "abs-mean"
 
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:  # noqa: ARG002
-        """The statistic of each filter, shape (out,)."""
-        return statistic(layer.weight.flatten(1), self.statistic)
+        """The statistic of each filter, float64, shape (out,)."""
+        # In float64, so that filters of the same weights in another order tie.
+        return statistic(layer.weight.double().flatten(1), self.statistic)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from methods.core.lrp import Propagation
 from methods.core.method import ChannelMethod, Evidence, Images
 from methods.core.relevances import Aggregate, Relevances, relevance_of
 from methods.core.statistics import Statistic
@@ -38,6 +39,17 @@ class Relevance(ChannelMethod):
         """Reads all statistics at once: only the images are the observer's."""
         return Relevances(images=self.images)
 
+    def refusal(self, network: nn.Module) -> str | None:
+        """Also refuses a network that relevance cannot be followed through, as far as its graph says."""
+        refusal = super().refusal(network)
+        if refusal is None:
+            try:
+                with self._named():
+                    Propagation(network).check_rules()
+            except ValueError as error:
+                refusal = str(error)
+        return refusal
+
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
         """The statistic of each output channel's relevance, float64, shape (out,)."""
-        return relevance_of(layer, evidence, aggregate=self.aggregate, statistic=self.statistic)
+        return relevance_of(layer, evidence, aggregate=self.aggregate, named=self.statistic)

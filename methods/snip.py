@@ -45,5 +45,6 @@ class Snip(WeightRanking):
 
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
         """|w · ∂L/∂w| of every weight, in float64: the product of two small numbers vanishes in float32."""
-        gradient = (evidence.seen or {})[layer.name].to(layer.weight.device)
+        assert evidence.seen is not None
+        gradient = evidence.seen[layer.name].to(layer.weight.device)
         return (layer.weight.double() * gradient.double()).abs()

@@ -39,11 +39,12 @@ class Taylor(ChannelMethod):
 
     s_i = mean over batches of (γ_i·∂L/∂γ_i + β_i·∂L/∂β_i)²                        [Molchanov 2019, §3]
 
-    Where no batch norm with scales reads the layer it is (Σ_{c,u,v} W[i, c, u, v]·∂L/∂W[i, c, u, v])². L is the mean
-    cross-entropy of a batch of 64 images; a last batch of fewer counts as much as the others. Linear layers are left
-    alone. Departs from the paper in reading a trained network in eval mode, all channels cut at once, where it
-    averages over steps of training and cuts some channels after each few; and in β, which its gate behind the
-    batch norm implies.
+    Where the layer has no batch norm with scales of its own, it is (Σ_{c,u,v} W[i, c, u, v]·∂L/∂W[i, c, u, v])²: the
+    scales of a norm that reads a concatenation, or of one of two that read the layer, are a part of the channel only.
+    L is the mean cross-entropy of a batch of 64 images; a last batch of fewer counts as much as the others. Linear
+    layers are left alone. Departs from the paper in reading a trained network in eval mode, all channels cut at
+    once, where it averages over steps of training and cuts some channels after each few; and in β, which its gate
+    behind the batch norm implies.
     """
 
     needs = frozenset({"images", "gradients"})
@@ -58,11 +59,12 @@ class Taylor(ChannelMethod):
 
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:
         """What the observer saw, shape (out,)."""
-        return (evidence.seen or {})[layer.name]
+        assert evidence.seen is not None
+        return evidence.seen[layer.name]
 
 
 def _parameters(layer: Layer) -> list[Tensor]:
-    """γ and β of the batch norm that reads the layer, W where there is none with scales."""
+    """γ and β of the layer's own batch norm, W where it has none with scales."""
     norm = layer.norm
     return [norm.weight, norm.bias] if norm is not None and norm.affine else [layer.module.weight]
 

@@ -36,9 +36,6 @@ class DeviationRule(WeightMethod):
         """Choose the weights below the threshold, and those that are gone already; ``asked`` counts both."""
         past = evidence.past.weights
         weights = {layer.name: layer.weight.flatten() for layer in self.layers(network)}
-        for name, each in weights.items():
-            if each.isinf().any():
-                raise ValueError(f"the weights of layer {name} hold infinity: they have no standard deviation")
         stays = {name: _stays(each, past.get(name)) for name, each in weights.items()}
         sigma = self.deviations({name: each[stays[name]] for name, each in weights.items()})
         asked = 0

@@ -8,13 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from methods.core.method import Evidence
+from methods.core.method import BATCH, Evidence
 from methods.core.modes import in_eval_mode
 
-__all__ = ["BATCH", "batch_gradients", "mean_gradients"]
-
-BATCH = 64
-"""How many images criteria read at a time."""
+__all__ = ["batch_gradients", "mean_gradients"]
 
 
 def batch_gradients(

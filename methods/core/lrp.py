@@ -51,6 +51,20 @@ class Propagation:
         _compute_out_of_place(self._copy, self._graph)
         _merge_norms(self._copy, self._graph)
 
+    def check_rules(self) -> None:
+        """Raise ValueError where there is no rule for what stands between a convolution and the logits; no image read.
+
+        Numbers computed from sizes, such as those that a view is given, need no rule.
+        """
+        behind = _behind_convolutions(self._graph)
+        *nodes, output = self._graph.nodes
+        arrived = {output.args[0]}
+        for node in reversed(nodes):
+            inputs = [each for each in node.all_input_nodes if not _is_of_sizes(each)]
+            if node in arrived and any(each in behind for each in inputs):
+                self._rule(node)
+                arrived.update(inputs)
+
     def agrees(self, network: nn.Module, images: Tensor) -> None:
         """Raise ValueError where the copy's logits are not the network's: its code does what a graph cannot show."""
         with torch.no_grad(), in_eval_mode(network):
@@ -203,6 +217,14 @@ def _graph(network: nn.Module) -> fx.Graph:
         if isinstance(_module(network, node), nn.Conv2d):
             node.meta["convolution"] = node.target
     return graph
+
+
+def _is_of_sizes(node: fx.Node) -> bool:
+    """Whether the node computes sizes, or numbers from sizes alone, rather than a tensor."""
+    if node.target in {"size", "dim", "numel", getattr, len}:
+        return True
+    inputs = node.all_input_nodes
+    return bool(inputs) and all(_is_of_sizes(each) for each in inputs)
 
 
 def _module(network: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -19,6 +20,7 @@ from methods.core.penalties import Penalty, scales
 from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers
 
 __all__ = [
+    "BATCH",
     "ChannelMethod",
     "Evidence",
     "Images",
@@ -34,6 +36,9 @@ Need = Literal["images", "gradients", "batch norm", "sparsity training"]
 
 Observation = Mapping[str, Tensor]
 """What a method saw in images: tensors by name, the names and shapes its own affair."""
+
+BATCH = 64
+"""How many images criteria read at a time."""
 
 Images = Annotated[int, Whole(1, 100_000)]
 """The knob ``images``: how many training images a criterion reads."""
@@ -140,12 +145,34 @@ class Method(ABC):
 
         ``ratio`` is that of this round, ⌊ratio · units⌋ of the dense network's units go: a schedule reaches the
         method's own ``ratio`` step by step. Where the ratio is an outcome it is not looked at. Raises ValueError
-        where the method cannot rank the network's units, NaN among its weights included.
+        for another ratio, and where the method cannot rank the network's units: where weights among them are NaN or
+        infinite, for one. Every such error begins with the method's name.
         """
-        if evidence.seen is None:
-            seen = self.observer.observe(network, evidence) if self.observer is not None else {}
-            evidence = replace(evidence, seen=seen)
-        return self.decide(network, evidence, ratio=ratio)
+        with self._named():
+            if not 0 <= ratio < 1:
+                raise ValueError(f"{self.name()} cuts a ratio from 0 to below 1, not {ratio}")
+            for layer in self.ranked(network, evidence):
+                if not layer.weight.isfinite().all():
+                    found = "NaN" if layer.weight.isnan().any() else "an infinite value"
+                    raise ValueError(f"{self.name()} cannot rank layer {layer.name}: its weights hold {found}")
+            if evidence.seen is None:
+                seen = self.observer.observe(network, evidence) if self.observer is not None else {}
+                evidence = replace(evidence, seen=seen)
+            return self.decide(network, evidence, ratio=ratio)
+
+    @abstractmethod
+    def ranked(self, network: nn.Module, evidence: Evidence) -> list[Layer]:
+        """The layers whose units are ranked."""
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Inside the block the text of every ValueError begins with the method's name."""
+        try:
+            yield
+        except ValueError as error:
+            if str(error).startswith(self.name()):
+                raise
+            raise ValueError(f"{self.name()}: {error}") from error
 
     @abstractmethod
     def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
@@ -154,13 +181,20 @@ class Method(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightMethod(Method):
-    """A method that cuts single weights of convolutions and linear layers."""
+    """A method that cuts single weights of convolutions and linear layers, all that the network holds.
+
+    Layers that a forward pass does not run through are ranked too: their weights count among the network's.
+    """
 
     unit = "weight"
 
     def layers(self, network: nn.Module) -> list[Layer]:
         """The layers whose weights are ranked."""
         return [layer for layer in weighted_layers(network) if not self.spares(layer.name)]
+
+    def ranked(self, network: nn.Module, evidence: Evidence) -> list[Layer]:  # noqa: ARG002
+        """Those that `layers` names."""
+        return self.layers(network)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +224,24 @@ class ChannelMethod(Method):
     """
 
     unit = "channel"
+
+    def refusal(self, network: nn.Module) -> str | None:
+        """Also refuses grouped convolutions, and networks without a hidden layer of a kind that is cut."""
+        layers = list(weighted_layers(network))
+        for layer in layers:
+            module = layer.module
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                wide, narrow = module.out_channels, module.in_channels
+                if not module.groups == wide == narrow:
+                    return (
+                        f"{self.name()} cannot cut {layer.name}: a grouped convolution with {module.groups} groups of "
+                        f"{narrow} → {wide} channels is neither plain nor depthwise"
+                    )
+        kinds = [layer for layer in layers if not layer.is_linear or self.linear_units != "leave"]
+        if len(layers) < 2 or not kinds:
+            hidden = "hidden convolution" if self.linear_units == "leave" else "hidden layer"
+            return f"{self.name()} has nothing to cut: the network has no {hidden}"
+        return super().refusal(network)
 
     ratio: Annotated[float, Uniform(0.0, 0.95, step=0.01)]
     keep_min: Annotated[int, Whole(1, 1024)] = 1
@@ -222,13 +274,26 @@ class ChannelMethod(Method):
         """Whether the layer's channels take part in the ranking."""
         return not layer.is_linear or self.linear_units == "channel"
 
-    def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
-        """Choose the ⌊ratio · channels⌋ channels with the lowest scores, of each layer or of all together."""
-        groups = [
+    def groups(self, network: nn.Module, evidence: Evidence) -> list[ChannelGroup]:
+        """The groups of coupled channels that are not spared, of the layers that a forward pass runs through."""
+        return [
             group
             for group in channel_groups(network, evidence.images[:1])
             if not any(self.spares(layer.name) for layer in group.layers)
         ]
+
+    def ranked(self, network: nn.Module, evidence: Evidence) -> list[Layer]:
+        """The layers whose channels are ranked, and hidden linear ones that lose weights."""
+        return [
+            layer
+            for group in self.groups(network, evidence)
+            if all(self.ranks(each) or (each.is_linear and self.linear_units == "magnitude") for each in group.layers)
+            for layer in group.layers
+        ]
+
+    def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
+        """Choose the ⌊ratio · channels⌋ channels with the lowest scores, of each layer or of all together."""
+        groups = self.groups(network, evidence)
         ranked = [group for group in groups if all(self.ranks(layer) for layer in group.layers)]
         return self.cut_of(self.all_scores(ranked, evidence), groups, evidence, ratio=ratio)
 

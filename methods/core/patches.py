@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["draw", "places", "read"]
+from methods.core.method import BATCH
+from methods.core.streams import stream_seed
 
-IMAGES = 64
-"""Images of one forward pass."""
+__all__ = ["draw", "places", "read"]
 
 ROWS = 2048
 """Patches gathered at a time: what bounds the memory, whatever the number of samples."""
@@ -35,9 +34,8 @@ def draw(total: int, samples: int, *, seed: int, name: str) -> Tensor:
     """
     if samples >= total:
         return torch.arange(total)
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     # NumPy's draw without repetition needs no permutation of a total that can be millions.
-    drawn = np.random.default_rng(int.from_bytes(digest[:8], "big")).choice(total, samples, replace=False)
+    drawn = np.random.default_rng(stream_seed(seed, name)).choice(total, samples, replace=False)
     return torch.from_numpy(np.sort(drawn))
 
 
@@ -66,8 +64,8 @@ def read(network: nn.Module, images: Tensor, positions: Mapping[str, Tensor], se
     shape (rows, in, kh·kw), and their outputs, shape (rows, out), both in the network's type. A layer that runs
     several times in a pass is shown the first time.
     """
-    for start in range(0, len(images), IMAGES):
-        _read_batch(network, images[start : start + IMAGES], start, positions, see)
+    for start in range(0, len(images), BATCH):
+        _read_batch(network, images[start : start + BATCH], start, positions, see)
 
 
 def _read_batch(network: nn.Module, batch: Tensor, start: int, positions: Mapping[str, Tensor], see: See) -> None:

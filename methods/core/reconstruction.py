@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Literal
@@ -145,20 +145,21 @@ class ReconstructingMethod(ChannelMethod):
     def decide(self, network: nn.Module, evidence: Evidence, *, ratio: float | Fraction) -> Cut:
         """Choose ⌊ratio · channels⌋ channels of each group, and new weights for the layers that read them.
 
-        Raises ValueError where more samples are asked for than any layer has, or NaN is met.
+        Raises ValueError where more samples are asked for than any layer that reads channels has, or NaN is met.
         """
         counted = super().decide(network, evidence, ratio=ratio)
         image = evidence.images[:1]
-        groups = [group for group in channel_groups(network, image) if group.name in counted.channels]
+        every = channel_groups(network, image)
+        groups = [group for group in every if group.name in counted.channels]
         if not groups:
             return counted
         try:
-            found = readers(network, groups, image)
+            found = readers(network, every, image)
         except ValueError as error:
             raise ValueError(f"{self.name()} cannot cut this network: {error}") from None
         thinning = Thinning(network, evidence.images)
-        self._check_samples(thinning)
-        names = dict.fromkeys(reader.name for read in found.values() for reader in read)
+        self._check_samples(thinning, {reader.name for read in found.values() for reader in read})
+        names = dict.fromkeys(reader.name for group in groups for reader in found[group.name])
         targets = self.targets(list(names), thinning, seed=evidence.seed)
         channels, written = {}, set()
         for group in groups:
@@ -182,14 +183,15 @@ class ReconstructingMethod(ChannelMethod):
         replaced = {name: thinning.network.get_parameter(name).detach() for name in sorted(written)}
         return replace(counted, channels=channels, replaced=replaced)
 
-    def _check_samples(self, thinning: Thinning) -> None:
+    def _check_samples(self, thinning: Thinning, readers: Collection[str]) -> None:
+        """More samples than any layer that reads channels to cut has rows would all mean the same."""
         most = len(thinning.images) * max(
-            self.rows(places, len(thinning.live[name])) for name, places in thinning.places.items()
+            (self.rows(thinning.places[name], len(thinning.live[name])) for name in readers), default=self.samples
         )
         if self.samples > most:
             raise ValueError(
-                f"{self.name()} is to sample {self.samples} outputs, and no layer has more than {most} on "
-                f"{len(thinning.images)} images: ask for fewer samples or more images"
+                f"{self.name()} is to sample {self.samples} outputs, and no layer that reads channels has "
+                f"more than {most} on {len(thinning.images)} images: ask for fewer samples or more images"
             )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.core.lrp import Propagation
-from methods.core.method import Evidence, Observation
+from methods.core.method import BATCH, Evidence, Observation
 from methods.core.statistics import Statistic, statistic
 from methods.core.units import Layer, weighted_layers
 
@@ -17,8 +17,6 @@ __all__ = ["Aggregate", "Relevances", "relevance_of"]
 
 Aggregate = Literal["sample", "map"]
 """The knob ``aggregate``: a statistic over the samples' relevances, or over the map of their mean."""
-
-BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class Relevances:
         }
 
 
-def relevance_of(layer: Layer, evidence: Evidence, *, aggregate: Aggregate, statistic: Statistic) -> Tensor:
+def relevance_of(layer: Layer, evidence: Evidence, *, aggregate: Aggregate, named: Statistic) -> Tensor:
     """One statistic of a convolution's relevance from what `Relevances` saw, float64, shape (out,)."""
     assert evidence.seen is not None
-    return evidence.seen[layer.name][get_args(Aggregate).index(aggregate), get_args(Statistic).index(statistic)]
+    return evidence.seen[layer.name][get_args(Aggregate).index(aggregate), get_args(Statistic).index(named)]

@@ -1,7 +1,7 @@
 """The weights and channels of a network, and which channels are coupled.
 
 Coupling comes from Torch-Pruning's dependency graph: channels that a residual addition or a concatenation ties
-together go together, and one group stands for them. The layer that gives the network's outputs is never cut.
+together go together, and one group stands for them. Layers whose channels the network gives out are never cut.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ WEIGHTED = (nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution or linear layer as a method sees it; ``norm`` is the batch norm behind it, if any."""
+    """One convolution or linear layer as a method sees it.
+
+    ``norm`` is the layer's own batch norm: the only one that reads its output, which nothing else reads either. A
+    norm in front of the next convolution, where an addition or a concatenation also reads the output, is no layer's.
+    """
 
     name: str
     module: nn.Conv2d | nn.Linear
@@ -114,8 +118,9 @@ def dependencies(network: nn.Module, image: Tensor) -> Any:
 def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     """The network's groups of coupled channels, in the order of their root layers.
 
-    The output layer's channels, and whatever is coupled with them, are left out. A layer that is added to a
-    concatenation is no root: the concatenated layers' groups share its channels out.
+    Channels that the network gives out as logits, or as a part of them, and whatever is coupled with them, are left
+    out, and so are layers that a forward pass does not run through or whose output it does not use. A layer that is
+    added to a concatenation is no root: the concatenated layers' groups share its channels out.
     """
     graph = dependencies(network, image)
     names = {module: name for name, module in network.named_modules()}
@@ -123,14 +128,14 @@ def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     seen: set[str] = set()
     groups = []
     for layer in weighted_layers(network):
-        if layer.name in seen:
+        if layer.name in seen or layer.module not in graph.module2node:
             continue
-        members, norms = _coupled(graph, layer.module)
+        members, norms, given_out = _coupled(graph, layer.module)
         if any(module.weight.shape[0] < layer.weight.shape[0] for module in members):
             continue
         coupled = [names[module] for module in members]
         seen.update(coupled)
-        if output in coupled:
+        if given_out or output in coupled:
             continue
         layers = (Layer(names[module], module, norms.get(module)) for module in members)
         groups.append(ChannelGroup(tuple(layers), tuple(members.values())))
@@ -144,15 +149,27 @@ def root_pruner(layer: nn.Module) -> Any:
 
 def _coupled(
     graph: Any, root: nn.Conv2d | nn.Linear
-) -> tuple[dict[nn.Conv2d | nn.Linear, Tensor], dict[nn.Module, nn.BatchNorm2d]]:
-    """The layers whose output channels go with the root's, root first, at which places, and each one's norm."""
+) -> tuple[dict[nn.Conv2d | nn.Linear, Tensor], dict[nn.Module, nn.BatchNorm2d], bool]:
+    """The layers whose output channels go with the root's, root first, at which places, and each one's own norm.
+
+    And whether the network's output has these channels.
+    """
     members: dict[nn.Conv2d | nn.Linear, Tensor] = {}
     norms: dict[nn.Module, nn.BatchNorm2d] = {}
+    given_out = False
     for item in graph.get_pruning_group(root, root_pruner(root), idxs=list(range(root.weight.shape[0]))):
-        module = item.dep.target.module
-        if isinstance(module, WEIGHTED) and graph.is_out_channel_pruning_fn(item.dep.handler):
+        node = item.dep.target
+        module = node.module
+        is_out = graph.is_out_channel_pruning_fn(item.dep.handler)
+        # Nothing reads the graph's last node; a layer there gives its outputs out, not what it reads.
+        given_out |= not node.outputs and (is_out or not isinstance(module, WEIGHTED))
+        if isinstance(module, WEIGHTED) and is_out:
             places = [place for _, place in sorted(zip(item.root_idxs, item.idxs, strict=True))]
             members.setdefault(module, torch.tensor(places))
         elif isinstance(module, nn.BatchNorm2d):
-            norms |= {node.module: module for node in item.dep.target.inputs if isinstance(node.module, WEIGHTED)}
-    return members, norms
+            norms |= {
+                each.module: module
+                for each in node.inputs
+                if isinstance(each.module, WEIGHTED) and all(reader is node for reader in each.outputs)
+            }
+    return members, norms, given_out

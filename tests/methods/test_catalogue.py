@@ -20,7 +20,7 @@ from methods.core.mask import Mask
 from methods.core.method import ChannelMethod, Method
 from methods.core.removal import remove
 from methods.core.units import output_layer, weighted_layers
-from tests.methods.examples import NETWORKS, evidence, images, made, network
+from tests.methods.examples import NETWORKS, drawn, evidence, images, made, network
 from tests.methods.laws import plain, state, units
 
 CATALOGUE = methods.catalogue()
@@ -39,8 +39,6 @@ NOT_SCALE_FREE = {
     **dict.fromkeys(("relevance", "combined", "mixed"), ABSORBED),
     **dict.fromkeys(("channel-lasso", "thinet"), READ),
 }
-BLIND = {"random-channels": "the control looks at no weight"}
-
 RATIOS = (0.0, 0.25, 0.5, 0.75, 0.95)
 FIXED = {"ratio": 0.5, "keep_min": 1, "round_to": 1, "images": 5, "samples": 40, "penalty": "l1", "lambda": 1e-4}
 FIXED |= {"statistic": "abs-mean", "aggregate": "sample"}
@@ -55,7 +53,9 @@ def cases() -> Iterator[object]:
             settings = "-".join(f"{getattr(method, knob.attribute)}" for knob in own)
             for name in NETWORKS:
                 if method.refusal(network(name)) is None:
-                    yield pytest.param(method, name, id=f"{owner.name()}-{settings}-{name}")
+                    # There only the linear layer reads what is cut, which gives a row an image.
+                    given = replace(method, samples=4) if name == "inception" and hasattr(method, "samples") else method
+                    yield pytest.param(given, name, id=f"{owner.name()}-{settings}-{name}")
 
 
 NOTHING = {"units": 0, "asked": 0, "removed": 0, "channels": {}, "weights": {}, "replaced": {}, "floored": {}}
@@ -80,7 +80,9 @@ def test_counts_are_exact_cuts_are_nested_and_ratio_0_changes_nothing(method: Me
         assert made_cut.asked == count(ratio, made_cut.units)
         floored = sum(made_cut.floored.values())
         assert made_cut.asked - floored <= made_cut.size <= made_cut.asked
-        assert made_cut.size == made_cut.asked or floored
+        # Where one ranking decides, others stand in for what the floor protects; here there are always enough.
+        by_layer = isinstance(method, ChannelMethod) and method.ranking == "layer"
+        assert made_cut.size == made_cut.asked or (floored and by_layer)
     if method.name() not in NOT_NESTED:
         for smaller, larger in itertools.pairwise(cuts):
             assert units(smaller) <= units(larger)
@@ -100,6 +102,51 @@ def test_the_floor_is_kept_and_the_output_is_not_touched(method: Method, name: s
             assert len(set(gone.tolist())) == len(gone) <= len(sizes[layer]) - keep_min
         for layer, gone in chosen.weights.items():
             assert len(set(gone.tolist())) == len(gone) < sizes[layer].numel()
+
+
+@every_case
+def test_a_floor_above_a_layers_width_leaves_it_whole(method: Method, name: str) -> None:
+    if not isinstance(method, ChannelMethod):
+        pytest.skip("single weights have no width")
+    given = network(name)
+    widths = {layer.name: len(layer.weight) for layer in weighted_layers(given)}
+    held = cut(replace(method, keep_min=max(widths.values()) + 1), given, ratio=0.95)
+    assert not held.channels
+    assert held.asked == 0 or held.floored or held.weights
+
+
+class OneChannel(nn.Sequential):
+    """A layer that has no channel to spare between two that have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 1, 3, padding=1), nn.BatchNorm2d(1)),
+            *(nn.ReLU(), nn.Conv2d(1, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU()),
+            *(nn.Conv2d(5, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        )
+
+
+@every_method
+def test_a_layer_of_one_channel_keeps_it(owner: type[Method]) -> None:
+    given = drawn(OneChannel()).double().eval()
+    for method in made(owner, **FIXED):
+        chosen = cut(method, given, ratio=0.75)
+        assert "3" not in chosen.channels
+        assert all(len(gone) < given.get_parameter(f"{layer}.weight").numel() for layer, gone in chosen.weights.items())
+        if isinstance(method, ChannelMethod) and method.ranking == "global":
+            assert chosen.size == chosen.asked == count(0.75, chosen.units)
+
+
+@pytest.mark.parametrize("owner", CHANNEL_METHODS, ids=lambda owner: owner.name())
+def test_a_grouped_convolution_is_refused_in_one_line(owner: type[Method]) -> None:
+    given = network("normed")
+    given.add_module("4", nn.Conv2d(8, 12, 3, padding=1, groups=4))
+    for method in made(owner, **FIXED):
+        assert method.refusal(given) == (
+            f"{owner.name()} cannot cut 4: a grouped convolution with 4 groups of 8 → 12 channels is neither plain "
+            "nor depthwise"
+        )
+        assert method.refusal(nn.Sequential(nn.Flatten(), nn.Linear(192, 4))) is not None
 
 
 @every_case
@@ -158,19 +205,23 @@ def test_after_a_removal_a_ratio_is_a_share_of_the_dense_network(method: Method,
     given, seen = network(name), evidence()
     first = method.cut(given, seen, ratio=0.25)
     thin, mask = remove(given, first, images(1), mask=Mask.of_weights(given, first))
-    sizes = {layer.name: len(layer.weight) for layer in weighted_layers(given) if layer.name in first.channels}
+    dense = {layer.name: layer.weight for layer in weighted_layers(given)}
+    held = {entry.removesuffix(".weight"): (~kept).flatten().nonzero().flatten() for entry, kept in mask.keep.items()}
     past = Past(
-        sizes=sizes,
-        weights={
-            entry.removesuffix(".weight"): (~kept).flatten().nonzero().flatten() for entry, kept in mask.keep.items()
-        },
+        sizes={layer: len(dense[layer]) for layer in first.channels}
+        | {layer: dense[layer].numel() for layer in first.weights},
+        lost={layer: len(gone) for layer, gone in first.channels.items()}
+        | {layer: len(gone) - len(held[layer]) for layer, gone in first.weights.items()},
+        weights=held,
     )
     second = method.cut(thin, replace(seen, past=past), ratio=0.5)
-    channels = sum(len(gone) for gone in (*first.channels.values(), *second.channels.values()))
     ranked = method.cut(given, seen, ratio=0.5)
+    assert (second.units, second.asked) == (ranked.units, ranked.asked)
+    assert second.removed == sum(past.lost.values())
+    channels = sum(len(gone) for gone in (*first.channels.values(), *second.channels.values()))
     floored = {**second.floored, **ranked.floored}
     assert channels == sum(map(len, ranked.channels.values())) or floored
-    assert second.removed == sum(map(len, first.channels.values()))
+    assert second.size + second.removed == second.asked or floored
     assert method.cut(thin, replace(seen, past=past), ratio=0.25).channels == {} or method.ranking == "layer"
 
 
@@ -218,14 +269,34 @@ def test_weights_times_a_constant_are_cut_alike(method: Method, name: str) -> No
 
 
 @every_method
-def test_nan_weights_are_refused(owner: type[Method]) -> None:
-    if owner.name() in BLIND:
-        pytest.skip(BLIND[owner.name()])
+@pytest.mark.parametrize(("broken", "said"), [(torch.nan, "NaN"), (-torch.inf, "an infinite value")])
+def test_weights_that_are_not_finite_are_refused_by_layer(owner: type[Method], broken: float, said: str) -> None:
     given = network("normed")
-    for parameter in given.parameters():
-        nn.init.constant_(parameter, torch.nan)
-    with pytest.raises(ValueError, match="NaN"):
+    with torch.no_grad():
+        given.get_parameter("4.weight")[1, 2, 0, 0] = broken
+    with pytest.raises(ValueError, match=f"^{owner.name()} cannot rank layer 4: its weights hold {said}$"):
         cut(made(owner, **FIXED)[0], given, ratio=0.5)
+
+
+@every_method
+def test_nan_elsewhere_is_refused_by_name_or_changes_nothing(owner: type[Method]) -> None:
+    given = network("normed")
+    with torch.no_grad():
+        given.get_parameter("9.weight")[1] = torch.nan
+    method = replace(made(owner, **FIXED)[0], spare="9")
+    try:
+        chosen = cut(method, given, ratio=0.5)
+    except ValueError as error:
+        assert re.match(f"{owner.name()}.*NaN", str(error)), error  # noqa: PT017
+    else:
+        assert plain(chosen) == plain(cut(method, network("normed"), ratio=0.5))
+
+
+@every_method
+@pytest.mark.parametrize("ratio", [-0.1, 1, 1.5, torch.nan])
+def test_a_ratio_that_is_none_is_refused(owner: type[Method], ratio: float) -> None:
+    with pytest.raises(ValueError, match=f"^{owner.name()} cuts a ratio from 0 to below 1, not "):
+        cut(made(owner, **FIXED)[0], network("normed"), ratio=ratio)
 
 
 @every_method
@@ -272,7 +343,7 @@ def test_penalties_go_with_sparsity_training(owner: type[Method]) -> None:
 
 
 def test_exemptions_are_of_methods_that_exist() -> None:
-    assert {*NOT_NESTED, *NOT_SCALE_FREE, *BLIND} <= set(CATALOGUE)
+    assert {*NOT_NESTED, *NOT_SCALE_FREE} <= set(CATALOGUE)
 
 
 def test_names_are_files_in_alphabetical_order() -> None:

@@ -111,3 +111,14 @@ def test_three_treatments_of_hidden_linear_layers() -> None:
     sizes = given.get_parameter("6.weight").detach().abs().flatten().tolist()
     lowest = sorted(range(len(sizes)), key=lambda position: (sizes[position], position))[: 6 * 36]
     assert cuts["magnitude"].weights["6"].tolist() == sorted(lowest)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_filters_of_the_same_weights_in_another_order_tie(scope: Literal["layer", "global"]) -> None:
+    """Added up in float32 the small ones vanish behind the large one, and count in front of it."""
+    weights = [1.0, *[2.0**-24] * 7]
+    layer = nn.Conv2d(8, 2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([weights, weights[::-1]])[:, :, None, None])
+    scores = FilterL1(ratio=0.5, scope=scope).scores(Layer("0", layer), evidence())
+    assert scores[0] == scores[1]

@@ -76,5 +76,5 @@ def test_larger_q_contains_smaller_cut(name: str) -> None:
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
 def test_nan_and_infinite_weights_name_their_layer(broken: float) -> None:
-    with pytest.raises(ValueError, match="layer 1 hold"):
+    with pytest.raises(ValueError, match="layer 1: its weights hold"):
         cut(two_layers([1.0, 2.0], [1.0, broken, 3.0]), 1.0)

@@ -1,8 +1,10 @@
+import re
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
 from methods.combined import Combined
 from methods.core.lrp import Propagation
@@ -13,6 +15,8 @@ from methods.mixed import Mixed
 from methods.relevance import Relevance
 from tests.methods.core.test_relevances import literal
 from tests.methods.examples import evidence, network
+
+OTHERS = ((Combined(ratio=0.5), "combined: "), (Mixed(ratio=0.5, delta=0.5), "mixed: "))
 
 
 def lowest(scores: dict[str, list[float]], count: int) -> dict[str, list[int]]:
@@ -88,5 +92,41 @@ def test_no_relevance_at_all_goes_by_position() -> None:
 def test_what_has_no_rule_is_refused() -> None:
     given = network("plain")
     given[1] = torch.nn.Sigmoid()
-    with pytest.raises(ValueError, match=r"^relevance has no rule for Sigmoid \(layer 1\)$"):
-        Relevance(ratio=0.5).cut(given, evidence(), ratio=0.5)
+    for method, prefix in ((Relevance(ratio=0.5), ""), *OTHERS):
+        text = f"{prefix}relevance has no rule for Sigmoid (layer 1)"
+        assert method.refusal(given) == text
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+            method.cut(given, evidence(), ratio=0.5)
+
+
+class Branching(nn.Sequential):
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return super().forward(given) if given.sum() > 0 else given  # type: ignore[no-any-return]
+
+
+def test_what_cannot_be_traced_is_refused_before_a_search() -> None:
+    for method, prefix in ((Relevance(ratio=0.5), ""), *OTHERS):
+        refusal = method.refusal(Branching(*network("plain")))
+        assert refusal is not None
+        assert refusal.startswith(f"{prefix}relevance cannot follow Branching: torch.fx cannot trace it: ")
+        assert "\n" not in refusal
+
+
+class Viewed(nn.Module):
+    """Sizes go into a view, whose arithmetic needs no rule; what stands in front of all convolutions needs none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.out = nn.Conv2d(3, 8, 3), nn.Linear(8 * 36, 4)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        seen = self.stem(given.sigmoid()).relu()
+        logits: torch.Tensor = self.out(seen.view(seen.size(0), seen.shape[1] * seen.size(2) * seen.size(3)))
+        return logits
+
+
+def test_what_needs_no_rule_is_not_refused() -> None:
+    given = Viewed().double()
+    for method in (Relevance(ratio=0.5), *(other for other, _ in OTHERS)):
+        assert method.refusal(given) is None
+        assert method.cut(given, evidence(), ratio=0.5).size == 4

@@ -101,3 +101,34 @@ def test_the_penalty_is_trained_with_and_does_not_change_the_ranking(
     assert method.sparsifier == penalty
     chosen = method.cut(network("normed"), evidence(), ratio=0.5)
     assert {layer: gone.tolist() for layer, gone in chosen.channels.items()} == cut(network("normed"), 0.5)
+
+
+def refusal(given: nn.Module) -> str | None:
+    return Slimming(ratio=0.5, penalty=PENALTY).refusal(given)
+
+
+def test_a_network_without_a_norm_behind_a_convolution_is_refused_before_it_is_trained() -> None:
+    behind = "slimming ranks channels by batch-norm scales, and the network has no batch norm behind a convolution"
+    linear = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+    for given in (linear, network("concatenated")):
+        assert (refusal(given) or "").startswith(behind)
+    plain = scaled([1.0, 2.0], [1.0, 2.0])
+    assert refusal(plain) is None
+    plain[4] = nn.Identity()
+    assert refusal(plain) is None
+    plain[1] = nn.BatchNorm2d(2, affine=False)
+    assert "no batch norm" in (refusal(plain) or "")
+
+
+def test_where_no_image_can_say_more_any_norm_of_maps_will_do() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return super().forward(given) if given.sum() > 0 else super().forward(-given)  # type: ignore[no-any-return]
+
+    assert refusal(Branching(*scaled([1.0, 2.0], [1.0, 2.0]))) is None
+    assert refusal(Branching(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(4), nn.BatchNorm1d(4))) is not None
+
+
+def test_channels_that_several_norms_read_are_not_ranked() -> None:
+    chosen = Slimming(ratio=0.5, penalty=PENALTY).cut(network("concatenated"), evidence(), ratio=0.5)
+    assert (chosen.units, chosen.channels) == (0, {})

@@ -10,12 +10,13 @@ from methods.taylor import Taylor, TaylorScores
 from tests.methods.core.test_gradients import loss, many, scaling, slope_at_one
 from tests.methods.examples import images, network
 
-# What gates a channel of each convolution: γ and β of the norm that reads it, its own weights where none does.
+# What gates a channel of each convolution: γ and β of the norm that alone reads it, its own weights where none does.
 GATES = {
     "plain": {"0": ["0.weight"], "2": ["2.weight"]},
     "normed": {"0": ["1.weight", "1.bias"], "4": ["5.weight", "5.bias"]},
     "flat": {"0": ["1.weight", "1.bias"], "3": ["3.weight"]},
     "residual": {name: [f"{name}_norm.weight", f"{name}_norm.bias"] for name in ("stem", "first", "second")},
+    "concatenated": {name: [f"{name}.weight"] for name in ("stem", "first", "second")},
     "inception": {name: [f"{name}.weight"] for name in ("wide", "left", "right")},
 }
 

@@ -19,8 +19,8 @@ from tests.methods.readings import (
     varied_evidence,
 )
 
-MOST = {"plain": 8, "normed": 8, "flat": 8, "residual": 12, "concatenated": 8, "depthwise": 12, "inception": 12}
-"""Outputs of the layer with the most positions: with so many samples a position every reader gives all it has."""
+MOST = {"plain": 4, "normed": 12, "flat": 4, "residual": 12, "concatenated": 4, "depthwise": 12, "inception": 4}
+"""Outputs of the reader with the most entries: with so many samples a position every reader gives all it has."""
 
 
 def contributions(rows: Rows) -> np.ndarray:
@@ -145,5 +145,8 @@ def test_one_seed_draws_one_sample_and_another_seed_another() -> None:
 
 
 def test_more_samples_than_there_are_entries_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^thinet is to sample 2561 outputs, and no layer has more than 2560 on 5 im"):
-        ThiNet(ratio=0.5, samples=2561).cut(network("normed"), evidence(), ratio=0.5)
+    """Twelve outputs at 16 places on 5 images; the stem has more entries, and reads no channel."""
+    text = "thinet is to sample 961 outputs, and no layer that reads channels has more than 960 on 5 images: "
+    ThiNet(ratio=0.5, samples=960).cut(network("normed"), evidence(), ratio=0.5)
+    with pytest.raises(ValueError, match=f"^{text}"):
+        ThiNet(ratio=0.5, samples=961).cut(network("normed"), evidence(), ratio=0.5)

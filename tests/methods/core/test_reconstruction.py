@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tests.methods.examples import NETWORKS, evidence, images, network
 from tests.methods.laws import plain
 from tests.methods.readings import outputs_of, varied, varied_evidence
 
-METHODS = {"channel-lasso": ChannelLasso(ratio=0.5, samples=100), "thinet": ThiNet(ratio=0.5, samples=100)}
+METHODS = {"channel-lasso": ChannelLasso(ratio=0.5, samples=80), "thinet": ThiNet(ratio=0.5, samples=100)}
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
@@ -54,7 +55,7 @@ def test_reconstruction_brings_the_readers_output_nearer(method: ReconstructingM
     seen = varied_evidence()
     for reconstruct in (True, False):
         # Layer 4 spared and every row taken: both cut the same channels of layer 0, read by layer 4 alone.
-        one = type(method)(ratio=0.5, samples=8 * 64, spare="4", reconstruct=reconstruct)
+        one = type(method)(ratio=0.5, samples=8 * method.rows(16, 12), spare="4", reconstruct=reconstruct)
         cut = one.cut(given, seen, ratio=0.5)
         made = copy.deepcopy(given)
         with torch.no_grad():
@@ -69,7 +70,8 @@ def test_reconstruction_brings_the_readers_output_nearer(method: ReconstructingM
 @pytest.mark.parametrize("name", NETWORKS)
 def test_removal_computes_what_the_mask_does_once_weights_are_replaced(method: ReconstructingMethod, name: str) -> None:
     given = network(name)
-    cut = method.cut(given, varied_evidence(), ratio=0.5)
+    # On inception only the linear layer reads what is cut, a row an image.
+    cut = replace(method, samples=8).cut(given, varied_evidence(), ratio=0.5)
     assert cut.replaced
     with torch.no_grad():
         for entry, weight in cut.replaced.items():

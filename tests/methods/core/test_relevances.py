@@ -46,7 +46,7 @@ def test_every_statistic_is_its_definition(name: str, count: int) -> None:
                     Layer(layer, given.get_submodule(layer)),
                     replace(seen, seen=observed),
                     aggregate=aggregate,
-                    statistic=statistic,
+                    named=statistic,
                 )
                 assert scores.tolist() == pytest.approx(literal(relevance, aggregate, statistic), rel=1e-9, abs=1e-12)
 
