@@ -85,7 +85,7 @@ class ChannelLasso(ReconstructingMethod):
 
     def rebuilt(self, reader: Reader, thinning: Thinning, reading: Reading, *, stay: Tensor) -> Tensor:  # noqa: ARG002
         """The weights with which the staying channels come nearest to Y."""
-        return reading.solved(stay)
+        return reading.solved(stay, ridge=self.ridge)
 
     def _positions(self, reader: str, thinning: Thinning, *, seed: int) -> Tensor:
         return draw(len(thinning.images) * thinning.places[reader], self.samples, seed=seed, name=reader)

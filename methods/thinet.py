@@ -72,7 +72,7 @@ class ThiNet(ReconstructingMethod):
 
     def rebuilt(self, reader: Reader, thinning: Thinning, reading: Reading, *, stay: Tensor) -> Tensor:
         """The reader's weights with each channel's times its scale."""
-        return _own(reader, thinning).permute(1, 2, 0) * reading.solved(stay)
+        return _own(reader, thinning).permute(1, 2, 0) * reading.solved(stay, ridge=self.ridge)
 
 
 def _own(reader: Reader, thinning: Thinning) -> Tensor:

@@ -114,9 +114,7 @@ class Plan:
             observation, _ = self._maker.get(
                 "scores",
                 {"parent": key, **looked_for},
-                lambda network: stages.observe(
-                    network, observer, stages.evidence(splits, method, seed=seed, past=past)
-                ),
+                lambda network: stages.observe(network, method, stages.evidence(splits, method, seed=seed, past=past)),
                 self._tally,
                 parent=parent,
             )

@@ -42,8 +42,7 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
         raise WrongInput(refusal)
     splits = workbench.splits
     seen = stages.evidence(splits, method, seed=workbench.experiment.seed, past=Past())
-    observer = method.observer
-    seen = replace(seen, seen=observer.observe(network, seen) if observer is not None else {})
+    seen = replace(seen, seen=method.look(network, seen))
     loss, accuracy = evaluate(network, splits.validation, splits)
     yield {"layer": "", "ratio": 0.0, "ratio_achieved": 0.0, "val_accuracy": accuracy, "val_loss": loss}
     for layer, alone in _alone(method, network, seen):

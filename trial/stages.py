@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from methods.core.cut import Cut, Past
 from methods.core.mask import Mask
-from methods.core.method import Evidence, Method, Observer
+from methods.core.method import Evidence, Method
 from methods.core.penalties import Penalty, add_subgradient, scales
 from methods.core.removal import remove, sliced
 from trial.augmentation import normalised
@@ -85,9 +85,9 @@ def evidence(splits: Splits, method: Method, *, seed: int, past: Past) -> Eviden
     return Evidence(normalised(chosen.images, splits), chosen.labels, seed, past=past)
 
 
-def observe(network: nn.Module, observer: Observer, seen: Evidence) -> Product:
+def observe(network: nn.Module, method: Method, seen: Evidence) -> Product:
     """Let a method's observer look at the images."""
-    return Product({name: tensor.contiguous() for name, tensor in observer.observe(network, seen).items()})
+    return Product({name: tensor.contiguous() for name, tensor in method.look(network, seen).items()})
 
 
 def cut(

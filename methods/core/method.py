@@ -151,14 +151,22 @@ class Method(ABC):
         with self._named():
             if not 0 <= ratio < 1:
                 raise ValueError(f"{self.name()} cuts a ratio from 0 to below 1, not {ratio}")
-            for layer in self.ranked(network, evidence):
-                if not layer.weight.isfinite().all():
-                    found = "NaN" if layer.weight.isnan().any() else "an infinite value"
-                    raise ValueError(f"{self.name()} cannot rank layer {layer.name}: its weights hold {found}")
+            self._check_finite(network, evidence)
             if evidence.seen is None:
-                seen = self.observer.observe(network, evidence) if self.observer is not None else {}
-                evidence = replace(evidence, seen=seen)
+                evidence = replace(evidence, seen=self.look(network, evidence))
             return self.decide(network, evidence, ratio=ratio)
+
+    def look(self, network: nn.Module, evidence: Evidence) -> Observation:
+        """What the method's observer sees, nothing where there is none; raises ValueError as `cut` does."""
+        with self._named():
+            self._check_finite(network, evidence)
+            return self.observer.observe(network, evidence) if self.observer is not None else {}
+
+    def _check_finite(self, network: nn.Module, evidence: Evidence) -> None:
+        for layer in self.ranked(network, evidence):
+            if not layer.weight.isfinite().all():
+                found = "NaN" if layer.weight.isnan().any() else "an infinite value"
+                raise ValueError(f"{self.name()} cannot rank layer {layer.name}: its weights hold {found}")
 
     @abstractmethod
     def ranked(self, network: nn.Module, evidence: Evidence) -> list[Layer]:
@@ -225,6 +233,10 @@ class ChannelMethod(Method):
 
     unit = "channel"
 
+    ratio: Annotated[float, Uniform(0.0, 0.95, step=0.01)]
+    keep_min: Annotated[int, Whole(1, 1024)] = 1
+    round_to: Annotated[int, Whole(1, 256)] = 1
+
     def refusal(self, network: nn.Module) -> str | None:
         """Also refuses grouped convolutions, and networks without a hidden layer of a kind that is cut."""
         layers = list(weighted_layers(network))
@@ -242,10 +254,6 @@ class ChannelMethod(Method):
             hidden = "hidden convolution" if self.linear_units == "leave" else "hidden layer"
             return f"{self.name()} has nothing to cut: the network has no {hidden}"
         return super().refusal(network)
-
-    ratio: Annotated[float, Uniform(0.0, 0.95, step=0.01)]
-    keep_min: Annotated[int, Whole(1, 1024)] = 1
-    round_to: Annotated[int, Whole(1, 256)] = 1
 
     @abstractmethod
     def scores(self, layer: Layer, evidence: Evidence) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.core.cut import Cut
-from methods.core.knobs import Whole
+from methods.core.knobs import Log, Whole
 from methods.core.mask import Mask
 from methods.core.method import ChannelMethod, Evidence, Images
 from methods.core.patches import places
@@ -26,9 +26,6 @@ from methods.core.readers import Reader, readers
 from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers
 
 __all__ = ["Reading", "ReconstructingMethod", "Thinning"]
-
-RIDGE = 1e-9
-"""The ridge of least squares, relative to the mean diagonal of the Gram matrix (see `Reading.solved`)."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +40,20 @@ class Reading:
     cross: Tensor
     weight: Tensor
 
-    def solved(self, stay: Tensor) -> Tensor:
+    def solved(self, stay: Tensor, *, ridge: float) -> Tensor:
         """The weights of the channels in ``stay`` with which XW comes nearest to Y; zero for the others.
 
-        The change D of the weights is solved for, argmin ‖Y − X_s (W_s + D)‖² + r‖D‖², with r a billionth of the
+        The change D of the weights is solved for, argmin ‖Y − X_s (W_s + D)‖² + r‖D‖², with r ``ridge`` times the
         mean of XᵀX's diagonal: what the rows do not determine (fewer rows than columns, channels that are
         copies of one another) stays as it is, and the error is never larger than with D = 0.
         """
         gram, cross = self.gram[stay][:, :, stay].flatten(2).flatten(0, 1), self.cross[stay].flatten(0, 1)
         weight = self.weight[stay].flatten(0, 1)
         solved = torch.zeros_like(self.weight)
-        ridge = RIDGE * float(gram.diagonal().mean())
-        if ridge > 0:
+        pull = ridge * float(gram.diagonal().mean())
+        if pull > 0:
             missing = cross - gram @ weight
-            gram.diagonal().add_(ridge)
+            gram.diagonal().add_(pull)
             weight = weight + torch.cholesky_solve(missing, torch.linalg.cholesky(gram))
         solved[stay] = weight.view_as(solved[stay])
         return solved
@@ -103,7 +100,9 @@ class ReconstructingMethod(ChannelMethod):
     """A method that chooses, layer by layer from the front, the channels whose readers can do without them best.
 
     ``samples`` rows are drawn for each reader by seed, without repetition; a reader that has fewer gives all it
-    has. Where ``reconstruct``, the readers' weights for the channels that stay are solved anew.
+    has. Where ``reconstruct``, the readers' weights for the channels that stay are solved anew, pulled towards
+    those at hand by ``ridge``, relative to the mean diagonal of XᵀX: with about as many rows as unknowns least
+    squares alone fits the sampled rows and spoils the network (docs/log.md).
     """
 
     needs = frozenset({"images"})
@@ -112,6 +111,7 @@ class ReconstructingMethod(ChannelMethod):
     reconstruct: bool = True
     images: Images = 256
     samples: Annotated[int, Whole(1, 1_000_000)] = 5000
+    ridge: Annotated[float, Log(1e-9, 1.0, grid=(1e-4, 1e-3, 1e-2, 1e-1))] = 1e-2
 
     @property
     def ranking(self) -> Literal["layer"]:

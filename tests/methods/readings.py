@@ -131,8 +131,8 @@ def outputs_of(network: nn.Module, layer: str) -> np.ndarray:
 
 
 def least_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The least change D with XD nearest to Y: argmin ‖Y − XD‖² + r‖D‖², r a billionth of the mean of diag XᵀX."""
-    ridge = 1e-9 * np.mean([column @ column for column in x.T])
+    """The least change D with XD nearest to Y: argmin ‖Y − XD‖² + r‖D‖², r a hundredth of the mean of diag XᵀX."""
+    ridge = 1e-2 * np.mean([column @ column for column in x.T])
     system = np.concatenate([x, np.sqrt(ridge) * np.eye(x.shape[1])])
     found: np.ndarray = np.linalg.lstsq(system, np.concatenate([y, np.zeros((x.shape[1], *y.shape[1:]))]), rcond=None)[
         0

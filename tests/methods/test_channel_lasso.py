@@ -166,7 +166,7 @@ def test_without_a_copied_channel_the_solved_network_computes_the_same_logits() 
         weight[:, 3] = 0.5 * weight[:, 1]
         expected = weight.clone()
         expected[:, 1], expected[:, 3] = 1.5 * weight[:, 1], 0
-    method = ChannelLasso(ratio=0.125, samples=every("normed"), spare="4")
+    method = ChannelLasso(ratio=0.125, samples=every("normed"), spare="4", ridge=1e-9)
     cut = method.cut(given, varied_evidence(), ratio=0.125)
     assert plain(cut)["channels"] == {"0": [3]}
     assert cut.replaced["4.weight"].numpy() == pytest.approx(expected.numpy(), abs=1e-6)
