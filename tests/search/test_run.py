@@ -124,7 +124,7 @@ def test_a_search_runs_ends_and_goes_on_with_a_larger_budget(shadowed: Path) -> 
     assert "figure: study/figures/front.png" in first.stdout
     assert (shadowed / "study" / "trials.parquet").is_file()
     assert sorted(path.name for path in (shadowed / "study").iterdir()) == [
-        "figures", "rows", "spec.yaml", "stages", "trials.parquet",
+        "curves", "curves.parquet", "figures", "rows", "spec.yaml", "stages", "trials.parquet",
     ]  # fmt: skip
     # Two workers ran the four trials: they were kept from trial to trial.
     assert len({row["worker"] for row in done.values()}) <= 2
@@ -170,7 +170,7 @@ def test_an_interrupt_ends_in_seconds_and_says_how_to_go_on(tmp_path: Path, sent
     done = len(rows(tmp_path))
     line = said.strip().splitlines()[-1]
     assert line.startswith("prunefront: interrupted: ")
-    assert line.endswith("of 500 trials are safe in study; run the same command to continue")
+    assert line.endswith("of 392 trials are safe in study; run the same command to continue")
     assert abs(int(line.split()[2]) - done) <= 2
     assert not (tmp_path / "study" / "driver.json").exists()
     assert "Traceback" not in said
