@@ -180,7 +180,7 @@ def test_a_failed_trial_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(FilterL1, "scores", lambda _, layer, __: layer.weight.flatten(1).sum(1) * torch.nan)
         failed = run(bench, FILTER)
     assert failed["state"] == "failed"
-    assert failed["error"].startswith("ValueError: the scores of layer features.0 hold NaN")
+    assert failed["error"].startswith("ValueError: filter-l1: the scores of layer features.0 hold NaN")
     again = complete(run(bench, FILTER))
     assert again["trial"] == failed["trial"]
     assert rows.read_all(tmp_path) == [again]
