@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from methods.core.cut import Cut
+from methods.core.mask import Mask
+from methods.core.removal import remove
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -25,6 +27,18 @@ def state(network: nn.Module) -> dict[str, Any]:
         "random": torch.get_rng_state().tolist(),
         "follows gradients": torch.is_grad_enabled(),
     }
+
+
+def removal_difference(network: nn.Module, cut: Cut, images: Tensor) -> float:
+    """How far the thin network's logits lie from the masked one's, relative to the largest; masks the network."""
+    network.load_state_dict({**network.state_dict(), **cut.replaced})
+    mask = Mask.of_weights(network, cut)
+    mask.zero_weights(network)
+    thin, _ = remove(network, cut, images[:1], mask=mask)
+    Mask.of_channels(network, cut, images[:1]).zero_weights(network)
+    with torch.no_grad():
+        masked, removed = network(images), thin(images)
+    return float((masked - removed).abs().max() / masked.abs().max())
 
 
 def plain(cut: Cut) -> dict[str, Any]:

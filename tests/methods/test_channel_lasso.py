@@ -1,4 +1,3 @@
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,6 @@ from tests.methods.readings import (
     going,
     least_squares,
     live_rows,
-    varied,
     varied_evidence,
 )
 
@@ -153,29 +151,6 @@ def test_reader_weights_times_a_constant_cut_the_same(seed: int) -> None:
         for each in (given, scaled)
     ]
     assert plain(cuts[0])["channels"] == plain(cuts[1])["channels"]
-
-
-def test_without_a_copied_channel_the_solved_network_computes_the_same_logits() -> None:
-    """Channel 3 is a copy of channel 1 that is read half as strongly: 1 can speak for both."""
-    given = network("normed")
-    with torch.no_grad():
-        given[1].bias.abs_().add_(1)
-        for tensor in (given[0].weight, given[1].weight, given[1].bias, given[1].running_mean, given[1].running_var):
-            tensor[3] = tensor[1]
-        weight = given[4].weight
-        weight[:, 3] = 0.5 * weight[:, 1]
-        expected = weight.clone()
-        expected[:, 1], expected[:, 3] = 1.5 * weight[:, 1], 0
-    method = ChannelLasso(ratio=0.125, samples=every("normed"), spare="4", ridge=1e-9)
-    cut = method.cut(given, varied_evidence(), ratio=0.125)
-    assert plain(cut)["channels"] == {"0": [3]}
-    assert cut.replaced["4.weight"].numpy() == pytest.approx(expected.numpy(), abs=1e-6)
-    made = copy.deepcopy(given)
-    with torch.no_grad():
-        made[4].weight.copy_(cut.replaced["4.weight"])
-        assert made(varied()).numpy() == pytest.approx(given(varied()).numpy(), abs=1e-6)
-        made[4].weight.copy_(given[4].weight)[:, 3] = 0
-        assert (made(varied()) - given(varied())).abs().max() > 1e-2
 
 
 def test_one_seed_draws_one_sample_and_another_seed_another() -> None:

@@ -1,8 +1,5 @@
-import copy
-
 import numpy as np
 import pytest
-import torch
 
 from methods.thinet import ThiNet, greedy
 from tests.methods.examples import NETWORKS, evidence, network
@@ -15,7 +12,6 @@ from tests.methods.readings import (
     going,
     least_squares,
     live_rows,
-    varied,
     varied_evidence,
 )
 
@@ -91,28 +87,6 @@ def test_equal_channels_go_from_the_front() -> None:
     x = np.array([[1.0, 1.0, 0.0, 1.0, 0.0]])
     assert greedy(x.T @ x, going=4) == [2, 4, 0, 1]
     assert greedy(np.zeros((3, 3)), going=3) == [0, 1, 2]
-
-
-def test_without_a_copied_channel_the_scaled_network_computes_the_same_logits() -> None:
-    """Channel 3 is a copy of channel 1 that is read a tenth as strongly: 1.1 times channel 1 speaks for both."""
-    given = network("normed")
-    with torch.no_grad():
-        given[1].bias.abs_().add_(1)
-        for tensor in (given[0].weight, given[1].weight, given[1].bias, given[1].running_mean, given[1].running_var):
-            tensor[3] = tensor[1]
-        weight = given[4].weight
-        weight[:, 3] = 0.1 * weight[:, 1]
-        expected = weight.clone()
-        expected[:, 1], expected[:, 3] = 1.1 * weight[:, 1], 0
-    cut = ThiNet(ratio=0.125, samples=500, spare="4", ridge=1e-9).cut(given, varied_evidence(), ratio=0.125)
-    assert plain(cut)["channels"] == {"0": [3]}
-    assert cut.replaced["4.weight"].numpy() == pytest.approx(expected.numpy(), abs=1e-6)
-    made = copy.deepcopy(given)
-    with torch.no_grad():
-        made[4].weight.copy_(cut.replaced["4.weight"])
-        assert made(varied()).numpy() == pytest.approx(given(varied()).numpy(), abs=1e-6)
-        made[4].weight.copy_(given[4].weight)[:, 3] = 0
-        assert (made(varied()) - given(varied())).abs().max() > 1e-3
 
 
 def test_three_treatments_of_hidden_linear_layers() -> None:

@@ -15,7 +15,7 @@ from methods.core.removal import remove
 from methods.thinet import ThiNet
 from tests.methods.examples import NETWORKS, evidence, images, network
 from tests.methods.laws import plain
-from tests.methods.readings import outputs_of, varied, varied_evidence
+from tests.methods.readings import every, outputs_of, varied, varied_evidence
 
 METHODS = {"channel-lasso": ChannelLasso(ratio=0.5, samples=80), "thinet": ThiNet(ratio=0.5, samples=100)}
 
@@ -134,3 +134,35 @@ def test_a_grouped_convolution_that_reads_channels_is_refused_by_the_methods_nam
     given = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, groups=2), nn.Conv2d(8, 4, 1), nn.Flatten()).double()
     with pytest.raises(ValueError, match=rf"^{method.name()} cannot cut this network: 1, [^\n]* in 2 groups"):
         method.cut(given, evidence(), ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("method", "strength"),
+    [
+        (ChannelLasso(ratio=0.125, samples=every("normed"), spare="4", ridge=1e-9), 0.5),
+        (ThiNet(ratio=0.125, samples=500, spare="4", ridge=1e-9), 0.1),
+    ],
+    ids=["channel-lasso", "thinet"],
+)
+def test_without_a_copied_channel_the_solved_network_computes_the_same_logits(
+    method: ReconstructingMethod, strength: float
+) -> None:
+    """Channel 3 is a copy of channel 1 that is read less strongly: 1 can speak for both."""
+    given = network("normed")
+    with torch.no_grad():
+        given[1].bias.abs_().add_(1)
+        for tensor in (given[0].weight, given[1].weight, given[1].bias, given[1].running_mean, given[1].running_var):
+            tensor[3] = tensor[1]
+        weight = given[4].weight
+        weight[:, 3] = strength * weight[:, 1]
+        expected = weight.clone()
+        expected[:, 1], expected[:, 3] = (1 + strength) * weight[:, 1], 0
+    cut = method.cut(given, varied_evidence(), ratio=0.125)
+    assert plain(cut)["channels"] == {"0": [3]}
+    assert cut.replaced["4.weight"].numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+    made = copy.deepcopy(given)
+    with torch.no_grad():
+        made[4].weight.copy_(cut.replaced["4.weight"])
+        assert made(varied()).numpy() == pytest.approx(given(varied()).numpy(), abs=1e-6)
+        made[4].weight.copy_(given[4].weight)[:, 3] = 0
+        assert (made(varied()) - given(varied())).abs().max() > 1e-3
