@@ -206,6 +206,40 @@ def sensitivity(
 
 
 @app.command()
+def confirm(
+    study: Study,
+    trials: Annotated[
+        str,
+        typer.Option(help="Trials by the first digits of their names, front, or dense, joined by commas."),
+    ] = "front",
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds, the study's own first. [default: 3]", show_default=False)
+    ] = None,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="Test the networks that the study trained; train nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train chosen trials again under several seeds and test them; no other command opens the test images."""
+    from analysis import confirmed_command
+
+    count = confirmed_command.check_seeds(seeds, as_trained=as_trained)
+    rows = confirmed_command.chosen(study, trials)
+
+    from trial.confirm import confirm as confirm_trials
+
+    lines = confirm_trials(
+        study,
+        rows,
+        seeds=count,
+        as_trained=as_trained,
+        keep=lambda line: confirmed_command.add(study, [line]),
+        say=lambda line: typer.echo(line, err=True),
+    )
+    confirmed_command.print_confirmed(study, rows, lines, as_json=json)
+
+
+@app.command()
 def methods(
     name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
     json: Json = False,

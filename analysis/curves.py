@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow
+from analysis import arrow, parquet
 from analysis.errors import WrongInput
-from analysis.schema import CURVE, SCHEMA_VERSION, check_schema_version
+from analysis.schema import CURVE, parquet_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,18 +24,10 @@ def read(study: Path) -> pa.Table:
 
     Raises WrongInput where there is no ``curves.parquet``, or one that cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = study / PARQUET
     try:
-        table = pq.read_table(path)
+        return parquet.read(study / PARQUET)
     except FileNotFoundError:
         raise WrongInput(f"{study} has no {PARQUET}: it is written when a search of the study ends") from None
-    except (pa.ArrowException, OSError) as error:
-        raise WrongInput(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:120]}") from error
-    check_schema_version(table.schema.metadata, where=str(path))
-    return table
 
 
 def compact(study: Path) -> Path:
@@ -45,22 +36,12 @@ def compact(study: Path) -> Path:
     Raises WrongInput for a file in ``curves/`` that does not hold a list of epochs.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     epochs = [epoch for path in sorted((study / CURVES).glob("[!.]*.json")) for epoch in _epochs(path)]
-    types = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
-    columns = {
-        column.name: arrow.array([epoch.get(column.name) for epoch in epochs], types[column.kind]) for column in CURVE
-    }
-    table = pa.table(columns, metadata={"prunefront_schema": str(SCHEMA_VERSION)})
-    path, temporary = study / PARQUET, study / f".{PARQUET}.{os.getpid()}"
-    try:
-        pq.write_table(table, temporary)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    schema = parquet_schema(CURVE)
+    columns = [arrow.array([epoch.get(field.name) for epoch in epochs], field.type) for field in schema]
+    path = study / PARQUET
+    parquet.write(pa.table(columns, schema=schema), path)
     return path
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.schema import COLUMNS, DENSE, MEASURES
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from analysis.summary import FrontSummary
 
-__all__ = ["Cells", "cells", "document", "human", "lines", "plain", "rich_table"]
+__all__ = ["Cells", "aligned", "cells", "document", "drawn", "human", "lines", "plain", "rich_table"]
 
 UNITS = {column.name: column.unit for column in MEASURES}
 COUNTS = {"params", "macs"}
@@ -28,7 +29,7 @@ class Cells:
     rows: list[list[str]]
     numeric: list[bool]
     """Which columns hold numbers, and are aligned to the right."""
-    shared: dict[str, str]
+    shared: dict[str, str] = field(default_factory=dict)
     """Knobs that every pruned network on the front has the same: said once, below the table."""
 
 
@@ -120,34 +121,40 @@ def lines(summary: FrontSummary) -> list[str]:
 
 def plain(summary: FrontSummary) -> str:
     """The table and its lines as aligned text, without colour or boxes: for pipes, logs and CI."""
-    table = cells(summary)
-    grid = [table.headers, *table.rows]
-    widths = [max(len(row[column]) for row in grid) for column in range(len(table.headers))]
-    aligned = [
+    return "\n".join([aligned(cells(summary)), "", *lines(summary)])
+
+
+def aligned(content: Cells) -> str:
+    """Cells as text, one line for the headers and one for each row."""
+    grid = [content.headers, *content.rows]
+    widths = [max(len(row[column]) for row in grid) for column in range(len(content.headers))]
+    return "\n".join(
         "  ".join(
             text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(row, widths, table.numeric, strict=True)
+            for text, width, right in zip(row, widths, content.numeric, strict=True)
         ).rstrip()
         for row in grid
-    ]
-    return "\n".join([*aligned, "", *lines(summary)])
+    )
 
 
 def rich_table(summary: FrontSummary) -> Table:
     """The table for a terminal, or for a live display; ``lines`` belong below it."""
+    return drawn(cells(summary), bold=summary.objectives)
+
+
+def drawn(content: Cells, *, bold: Collection[str]) -> Table:
+    """Cells for a terminal; the columns in ``bold`` are what the table is about and never wrap."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    content = cells(summary)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header, numeric in zip(content.headers, content.numeric, strict=True):
-        is_objective = header in summary.objectives
         table.add_column(
             escape(header),
             justify="right" if numeric else "left",
-            style="bold" if is_objective else "dim" if header == "trial" else "",
-            no_wrap=is_objective or header in {"trial", "method"},
+            style="bold" if header in bold else "dim" if header == "trial" else "",
+            no_wrap=header in bold or header in {"trial", "method"},
         )
     for row in content.rows:
         table.add_row(*map(escape, row))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "CONFIRMED",
     "CURVE",
     "DENSE",
     "MEASURES",
@@ -26,6 +27,7 @@ __all__ = [
     "arrow_schema",
     "check_schema_version",
     "measure",
+    "parquet_schema",
 ]
 
 SCHEMA_VERSION = 1
@@ -33,7 +35,7 @@ SCHEMA_VERSION = 1
 DENSE = "dense"
 """The `method` of the row that holds the unpruned network's measures: a study's point of reference."""
 
-Kind = Literal["string", "int", "float", "bool"]
+Kind = Literal["string", "int", "float", "bool", "strings", "floats"]
 Group = Literal["identity", "recipe", "outcome", "measure", "provenance"]
 
 
@@ -126,6 +128,8 @@ PROVENANCE = _columns(
 
 COLUMNS = (*IDENTITY, *RECIPE, *OUTCOME, *MEASURES, *PROVENANCE)
 
+TESTED_TOO = ("val_accuracy", "val_loss", "train_accuracy", "sparsity", "params", "macs", "bytes", "gzip_bytes")
+"""What is measured again of a network that is tested."""
 
 CURVE = _columns(
     "outcome",
@@ -144,6 +148,25 @@ CURVE = _columns(
 """The columns of ``curves.parquet``: one line per epoch, and one per cut, its round's epoch 0, before recovery.
 
 Rounds count from 1; training before any cut is round 0.
+"""
+
+CONFIRMED = (
+    *_columns("identity", trial="string", method="string", ratio="float", seed="int", as_trained="bool"),
+    *_columns("outcome", state="string", error="string"),
+    _measure("test_accuracy", "test accuracy", "", "higher"),
+    _measure("test_loss", "test loss", "nats", "lower"),
+    *_columns("measure", class_accuracy="floats", classes="strings"),
+    *_columns("measure", test_accuracy_mean="float", test_accuracy_std="float", seeds="int"),
+    *(column for column in MEASURES if column.name in TESTED_TOO),
+    *_columns("provenance", test_data="string", started="string", seconds="float", device="string"),
+    *_columns("provenance", precision="string", torch="string", version="string"),
+)
+"""The columns of ``confirmed.parquet``: one line per trial, seed and ``as_trained``.
+
+``trial`` is the study's, whatever the seed; measures are those of the network that was tested. ``class_accuracy`` is in
+the order of ``classes``, null for a class without test images. ``test_accuracy_mean`` and ``test_accuracy_std`` (n − 1;
+null for one seed) are over the ``seeds`` complete lines of the same trial, ``as_trained`` and ``test_data``, which
+names the images that were tested on.
 """
 
 
@@ -165,12 +188,23 @@ def arrow_schema(knobs: Mapping[str, Kind] | None = None) -> pa.Schema:
     ``knobs`` are the catalogue's knobs (column name → kind): those that ``RECIPE`` does not name are
     appended to the recipe group, in the order given.
     """
-    import pyarrow as pa
-
-    types = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     known = {column.name for column in COLUMNS}
     further = tuple(Column(name, kind, "recipe") for name, kind in (knobs or {}).items() if name not in known)
-    columns: Iterable[Column] = (*IDENTITY, *RECIPE, *further, *OUTCOME, *MEASURES, *PROVENANCE)
+    return parquet_schema((*IDENTITY, *RECIPE, *further, *OUTCOME, *MEASURES, *PROVENANCE))
+
+
+def parquet_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The Arrow schema of some columns, in their order, its version in the metadata."""
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "strings": pa.list_(pa.string()),
+        "floats": pa.list_(pa.float64()),
+    }
     return pa.schema(
         [pa.field(column.name, types[column.kind]) for column in columns],
         metadata={"prunefront_schema": str(SCHEMA_VERSION)},

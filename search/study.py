@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import WrongInput
-from analysis.schema import DENSE
 from search.spec import Spec
 from trial.experiment import Experiment
 from trial.recipe import Recipe, trial_id
-from trial.rows import Row, read_all
+from trial.rows import Row, check_unchanged, read_all
 from trial.store import write_durably
 from trial.yaml_file import read, text
 
@@ -65,14 +64,7 @@ def own_rows(study: Path, spec: Spec, experiment: Experiment, *, fingerprint: st
     Raises WrongInput where the study's dense network was trained on other data than there is now.
     """
     rows = read_all(study)
-    dense = trial_id(None, experiment, fingerprint=fingerprint)
-    references = [row["trial"] for row in rows if row["method"] == DENSE]
-    if references and dense not in references:
-        raise WrongInput(
-            f"the data, or the code or weights of the network, changed since {study} was made: restore them, "
-            f"or name another folder with --study (data: {experiment.data.folder or experiment.data.name}, "
-            f"network: {experiment.network.name or experiment.network.code})"
-        )
+    check_unchanged(rows, study, experiment, fingerprint=fingerprint)
     space = spec.space
     own = []
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from trial.recipe import digest
 from trial.stages import VERSIONS
 from trial.store import Product, Store
 
-__all__ = ["Maker", "Tally"]
+__all__ = ["Maker", "NotStored", "Tally"]
+
+
+class NotStored(LookupError):
+    """A stage that was only to be fetched is not in the store."""
 
 
 class Tally:
@@ -61,6 +66,19 @@ class Maker:
         self._classes = classes
         self._device = device
         self._network_identity = identity(experiment.network)
+        self._makes = True
+
+    def with_seed(self, seed: int) -> Maker:
+        """A maker of the same experiment's stages under another seed, in the same store."""
+        other = copy(self)
+        other.experiment = self.experiment.model_copy(update={"seed": seed})
+        return other
+
+    def fetching_only(self) -> Maker:
+        """A maker that gets what is stored and raises NotStored instead of making what is not."""
+        other = copy(self)
+        other._makes = False
+        return other
 
     def get(
         self,
@@ -92,6 +110,8 @@ class Maker:
         )
 
         def make_it() -> Product:
+            if not self._makes:
+                raise NotStored(f"stage {name} ({key[:16]}) is not stored")
             torch.set_num_threads(threads)
             return make(self.network(parent))
 

@@ -46,6 +46,19 @@ class Plan:
 
         Raises ValueError where the method cannot work on the network or the images.
         """
+        network, known = self._pruned(recipe)
+        return known | self.measures(network)
+
+    def network(self, recipe: Recipe | None, *, on_epoch: OnEpoch | None = None) -> Product:
+        """The network that a recipe ends with, None the dense one; raises as `outcome` does."""
+        return self._dense(on_epoch)[0] if recipe is None else self._pruned(recipe)[0]
+
+    def measures(self, product: Product) -> dict[str, Any]:
+        """What is measured of a finished network."""
+        return self._measures(product, dense_weights=weights_total(self._maker.network(None)))
+
+    def _pruned(self, recipe: Recipe) -> tuple[Product, dict[str, Any]]:
+        """The network that a recipe ends with, and what its cuts give to the row."""
         dense, key = self._dense()
         self._tally.curve.clear()  # the dense network's row has it
         refusal = recipe.method.refusal(self._maker.network(dense))
@@ -67,7 +80,7 @@ class Plan:
         before = {name: cuts[-1][name] for name in BEFORE}
         # Of the network that was trained for it: later rounds cut, and train, what is left.
         near_zero = {"scales_near_zero": cuts[0]["scales_near_zero"]}
-        return before | near_zero | self._measures(network, dense_weights=dense_weights)
+        return network, before | near_zero
 
     def parent(self, recipe: Recipe) -> Product:
         """The network that the recipe's method cuts first."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
 from analysis.row import read_row
-from analysis.schema import COLUMNS
-from trial.recipe import columns
+from analysis.schema import COLUMNS, DENSE
+from trial.experiment import Experiment
+from trial.recipe import columns, trial_id
 from trial.store import write_durably
 
-__all__ = ["Row", "blank", "read", "read_all", "writable", "write"]
+__all__ = ["Row", "blank", "check_unchanged", "read", "read_all", "writable", "write"]
 
 Row = dict[str, Any]
 
@@ -44,6 +45,20 @@ def read_all(study: Path) -> list[Row]:
     """Read every row of a study, in the order in which the trials started."""
     rows = [_checked(path) for path in (study / "rows").glob("[!.]*.json")]
     return sorted(rows, key=lambda row: (row["started"], row["trial"]))
+
+
+def check_unchanged(rows: Sequence[Row], study: Path, experiment: Experiment, *, fingerprint: str) -> None:
+    """Raise WrongInput where the study's dense network was trained on other data, or by other code, than there is now.
+
+    A study whose dense network has no row yet is unchanged.
+    """
+    references = [row["trial"] for row in rows if row["method"] == DENSE]
+    if references and trial_id(None, experiment, fingerprint=fingerprint) not in references:
+        raise WrongInput(
+            f"the data, or the code or weights of the network, changed since {study} was made: restore them, "
+            f"or run a new study with --study (data: {experiment.data.folder or experiment.data.name}, "
+            f"network: {experiment.network.name or experiment.network.code})"
+        )
 
 
 @contextmanager

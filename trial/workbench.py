@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -88,6 +89,26 @@ class Workbench:
     def parent(self, recipe: Recipe) -> nn.Module:
         """The network that the recipe's method cuts: the dense one, after sparsity training where it has some."""
         return self._maker.network(Plan(self._maker, self._splits, Tally()).parent(recipe))
+
+    def with_seed(self, seed: int) -> Workbench:
+        """The same place of work, its data loaded already, for the same experiment under another seed."""
+        other = copy(self)
+        other.experiment = self.experiment.model_copy(update={"seed": seed})
+        other._maker = self._maker.with_seed(seed)
+        return other
+
+    def network(
+        self, recipe: Recipe | None, *, stored_only: bool = False, on_epoch: OnEpoch | None = None
+    ) -> tuple[nn.Module, dict[str, Any]]:
+        """The network that a recipe ends with, None the dense one, and its measures; no row is written.
+
+        Its stages are made where the store lacks them; with ``stored_only`` NotStored is raised instead. Raises
+        whatever a trial may die of.
+        """
+        maker = self._maker.fetching_only() if stored_only else self._maker
+        product = Plan(maker, self._splits, Tally()).network(recipe, on_epoch=on_epoch)
+        measures = Plan(self._maker, self._splits, Tally()).measures(product)
+        return self._maker.network(product), measures
 
     def _row(self, trial: str, recipe: dict[str, Any], work: Callable[[Tally], dict[str, Any]]) -> Row:
         known = read(self._study, trial)

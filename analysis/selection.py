@@ -1,0 +1,80 @@
+"""The trials of a study that are named on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.errors import WrongInput
+from analysis.schema import DENSE
+from analysis.summary import study_objectives, summarise
+
+__all__ = ["FRONT", "chosen"]
+
+FRONT = "front"
+"""Stands for all trials on the study's front by its own objectives."""
+
+Row = dict[str, Any]
+
+
+def chosen(study: Path, typed: str) -> list[Row]:
+    """The rows of the trials named, the dense network's first, each once and in the order named.
+
+    Args:
+        study: The study's folder.
+        typed: Names joined by commas: the first digits of a trial's name, as many as tell it from all others;
+            ``front``; ``dense``. The dense network's row, where there is one, is always among the result.
+
+    Raises:
+        WrongInput: There is no such study or trial, a name fits several, the trial is not complete.
+    """
+    found = table.read(study)
+    rows: list[Row] = found.to_pylist()
+    complete = [row for row in rows if row["state"] == "complete"]
+    if not complete:
+        why = f"none of its {len(rows)} rows is complete" if rows else "it has no rows yet"
+        raise WrongInput(f"{study} has no trial to confirm: {why}")
+    dense = {row["trial"]: row for row in complete if row["method"] == DENSE}
+    picked = dict(dense)
+    for name in (part.strip() for part in typed.split(",")):
+        if name == FRONT:
+            objectives = study_objectives(study)
+            on_front = summarise(found, objectives).front.to_pylist()
+            if not on_front:
+                raise WrongInput(f"no complete trial of {study} has a number for each of {', '.join(objectives)}")
+            picked |= {row["trial"]: row for row in on_front}
+        elif name != DENSE:
+            row = _named(name, {row["trial"]: row for row in rows}, study=study)
+            picked[row["trial"]] = row
+    return list(picked.values())
+
+
+def _named(name: str, rows: Mapping[str, Row], *, study: Path) -> Row:
+    """The one row whose trial begins with the name."""
+    if not name:
+        raise WrongInput(
+            f"a trial's name is empty; accepted are trials, {FRONT} and {DENSE}, joined by commas (--trials)"
+        )
+    fitting = [trial for trial in rows if trial.startswith(name.lower())]
+    if len(fitting) > 1:
+        raise WrongInput(
+            f"{name!r} fits {len(fitting)} trials of {study}: {_listed(fitting)}; say more digits (--trials)"
+        )
+    if not fitting:
+        starts = {trial[: len(name)]: trial for trial in (*rows, FRONT, DENSE)}
+        near = [starts[start] for start in get_close_matches(name.lower(), starts, n=3)]
+        cure = f"did you mean {_listed(near)}?" if near else f"it has {_listed(list(rows))}"
+        raise WrongInput(f"{study} has no trial {name!r}: {cure} (--trials)")
+    row = rows[fitting[0]]
+    if row["state"] != "complete":
+        why = f": {row['error']}" if row.get("error") else ""
+        raise WrongInput(f"trial {row['trial']} of {study} is {row['state']}, only complete ones are confirmed{why}")
+    return row
+
+
+def _listed(trials: Sequence[str], *, most: int = 5) -> str:
+    further = f" and {len(trials) - most} more" if len(trials) > most else ""
+    return ", ".join(trials[:most]) + further
