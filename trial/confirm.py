@@ -166,12 +166,14 @@ def _chosen(study: Path, rows: Sequence[Row], bench: Workbench) -> list[_Chosen]
         known = catalogue().get(row["method"])
         names = {"method", *knob_names(Course), *(knob_names(known) if known else ())}
         said = {name: value for name, value in row.items() if name in names and value is not None}
-        recipe = Recipe.parse(said, experiment, where=f"{study}: {trial}")
+        other = f"the row of {trial} was written by another version of prunefront, or its data or network changed"
+        cure = "confirm with the version that ran it, or run the study again"
+        try:
+            recipe = Recipe.parse(said, experiment, where="its row")
+        except WrongInput as error:
+            raise WrongInput(f"{other}: {error} ({study}); {cure}") from error
         if trial_id(recipe, experiment, fingerprint=fingerprint) != trial:
-            raise WrongInput(
-                f"{trial} is not what this prunefront calls the recipe of its row ({study}): the data or the network "
-                "changed since, or another version ran it; confirm with that version, or run the study again"
-            )
+            raise WrongInput(f"{other}: the same recipe has another name now ({study}); {cure}")
         chosen.append(_Chosen(trial, recipe))
     return chosen
 

@@ -218,7 +218,10 @@ def test_a_study_that_does_not_say_how_it_was_trained_is_refused(study: Path) ->
     [
         ({"data": {"name": "digits", "images": 190}}, "changed since .* was made"),
         ({"data": {"name": "parquet", "folder": "/nowhere/at/all"}}, "data.folder: /nowhere/at/all is not a folder"),
-        ({"recovery": {"epochs": 1, "batch": 64}}, "is not what this prunefront calls the recipe of its row"),
+        (
+            {"recovery": {"epochs": 1, "batch": 64}},
+            "was written by another version .*: the same recipe has another name now",
+        ),
     ],
 )
 def test_a_study_whose_data_or_settings_changed_is_refused(study: Path, changed: dict[str, Any], said: str) -> None:
@@ -227,6 +230,14 @@ def test_a_study_whose_data_or_settings_changed_is_refused(study: Path, changed:
     with pytest.raises(WrongInput, match=said):
         confirmed(study)
     assert manifests(study) == before
+
+
+def test_a_row_that_is_no_recipe_any_more_is_refused(study: Path) -> None:
+    """Rows of a study made before stepwise cutting said one round of one shot."""
+    chosen = [row | {"rounds": 1} for row in rows.read_all(study) if row["method"] == "random-channels"]
+    with pytest.raises(WrongInput, match=r"another version .*: rounds and initial belong to a schedule") as caught:
+        confirm(study, chosen, seeds=1, as_trained=False, keep=ignored, say=ignored)
+    assert "\n" not in str(caught.value)
 
 
 def test_test_labels_beyond_the_training_parts_are_refused(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
