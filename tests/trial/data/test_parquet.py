@@ -146,9 +146,8 @@ def test_a_truncated_file_is_named(write, keep):
 
 def test_a_missing_column_is_named_with_those_there(write):
     file = write("train.parquet", GOOD, [0, 1, 0], label="class")
-    with pytest.raises(
-        WrongInput, match="has no column label or labels or fine_label; it has img, class: name .* data.label"
-    ):
+    message = r"has no column label or labels or fine_label; it has img, class: name .* in data\.label"
+    with pytest.raises(WrongInput, match=message):
         decode_parquet([file])
 
 
