@@ -53,7 +53,7 @@ class Parquet:
         if not (files := part_files(data.folder, part)):
             raise WrongInput(
                 f"data.folder: {data.folder} has neither {part}.parquet nor {part}-*.parquet nor {part}/*.parquet, "
-                "nor has the folder data or another in it"
+                "nor has a folder in it, such as data"
             )
         return files
 

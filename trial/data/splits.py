@@ -81,16 +81,19 @@ def load_test(data: Data, *, device: torch.device | str = "cpu") -> ImageSet:
 
 def _decoded(data: Data, part: Part) -> tuple[Decoded, str]:
     source = SOURCES[data.name]
-    files = source.files(data, part)
-    # What the test part's labels mean may be told by the train part's files.
-    keyed = files if part == "train" else [*source.files(data, "train"), *files]
-    whole, digest = decoded_once(
-        keyed,
-        lambda: source.decode(data, files, part),
-        name=data.name,
-        part=part,
-        settings=(data.label, data.size),
-    )
+    try:
+        files = source.files(data, part)
+        # What the test part's labels mean may be told by the train part's files.
+        keyed = files if part == "train" else [*source.files(data, "train"), *files]
+        whole, digest = decoded_once(
+            keyed,
+            lambda: source.decode(data, files, part),
+            name=data.name,
+            part=part,
+            settings=(data.label, data.size),
+        )
+    except OSError as error:  # a folder that may not be read, a link to nothing
+        raise WrongInput(f"data.folder: {error.filename} cannot be read: {error.strerror}") from error
     if data.classes is None:
         return whole, digest
     chosen = subset(whole, numbers_of(data, whole.classes))

@@ -116,3 +116,9 @@ def test_a_new_class_is_seen_through_the_cache(folder):
     shutil.copytree(folder / "train" / "cat", folder / "train" / "aardvark")
     assert load(data).classes == ("ape", "cat")
     assert load(data.model_copy(update={"classes": ("cat", "zebra")})).classes == ("cat", "zebra")
+
+
+def test_a_link_to_nothing_is_named(folder):
+    (folder / "train" / "cat" / "linked.png").symlink_to(folder / "gone.png")
+    with pytest.raises(WrongInput, match=r"data\.folder: .*train/cat/linked\.png cannot be read: No such file"):
+        load(Data(name="image-folder", folder=folder, validation=20))
