@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pytest
+import torch
 import yaml
 
 from analysis.errors import WrongInput
@@ -26,6 +29,17 @@ def test_a_method_is_refused_before_anything_runs() -> None:
     check("{relevance: {ratio: .5, images: 100}}")
     with pytest.raises(WrongInput, match=r"filter-l1 is to spare 'features.1', and the network's layers are features"):
         check("{filter-l1: {ratio: .5, spare: [features.0, features.1]}}")
+
+
+def test_a_network_that_does_not_take_the_images_is_refused_before_anything_runs() -> None:
+    small = splits()
+    large = replace(small, train=replace(small.train, images=torch.zeros(150, 3, 48, 48, dtype=torch.uint8)))
+    given = yaml.safe_load(SPEC.replace("METHODS", "{filter-l1: any}").replace("NETWORK", "seed-cnn"))
+    spec = Spec.parse(given, where="spec.yaml")
+    check_methods(spec, small)
+    with pytest.raises(WrongInput, match=r"seed-cnn cannot take images of 3×48×48: .* \(set data\.size") as raised:
+        check_methods(spec, large)
+    assert "\n" not in str(raised.value)
 
 
 def row(method: str, share: float | None, state: str = "complete") -> dict[str, object]:

@@ -1,6 +1,7 @@
-"""Labelled images of 3×32×32 pixels: where they come from, decoded once, split the same way everywhere.
+"""Labelled images of 3×S×S pixels: where they come from, decoded once, split the same way everywhere.
 
-Source: [Krizhevsky 2009] Learning multiple layers of features from tiny images.
+Sources: [Krizhevsky 2009] Learning multiple layers of features from tiny images;
+[Netzer 2011] Reading digits in natural images with unsupervised feature learning.
 """
 
 from trial.data.settings import Data

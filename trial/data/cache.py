@@ -21,7 +21,7 @@ from trial.data.source import Decoded
 
 __all__ = ["cache_folder", "content_digest", "decoded_once"]
 
-VERSION = 2
+VERSION = 3
 """Raised when any source decodes the same files to other arrays or class names, or refuses what it took."""
 
 
@@ -31,14 +31,15 @@ def cache_folder() -> Path:
 
 
 def decoded_once(
-    files: Sequence[Path], decode: Callable[[], Decoded], /, *, name: str, part: str
+    files: Sequence[Path], decode: Callable[[], Decoded], /, *, name: str, part: str, settings: Sequence[object] = ()
 ) -> tuple[Decoded, str]:
     """Return the cached arrays and their digest, or decode and cache them.
 
-    An entry belongs to the files' paths, sizes and modification times. A cache that cannot be read or written is
+    An entry belongs to the files' paths, sizes and modification times, and to the ``settings`` that decide what is
+    decoded from them. A cache that cannot be read or written is
     never an error: then each run decodes again.
     """
-    entry = cache_folder() / "data" / _key(files, name=name, part=part)
+    entry = cache_folder() / "data" / _key(files, name=name, part=part, settings=settings)
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
         return _read(entry)
     decoded = decode()
@@ -56,9 +57,9 @@ def content_digest(decoded: Decoded, /) -> str:
     return digest.hexdigest()
 
 
-def _key(files: Sequence[Path], *, name: str, part: str) -> str:
+def _key(files: Sequence[Path], *, name: str, part: str, settings: Sequence[object]) -> str:
     states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return f"{name}-{part}-{hashlib.sha256(repr((VERSION, states)).encode()).hexdigest()[:24]}"
+    return f"{name}-{part}-{hashlib.sha256(repr((VERSION, states, *settings)).encode()).hexdigest()[:24]}"
 
 
 def _read(entry: Path) -> tuple[Decoded, str]:

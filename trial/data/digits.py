@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from trial.data.source import Augmentation, Decoded, Part, register
+from trial.data.pixels import resized
+from trial.data.source import SIDE, Augmentation, Decoded, Part, register
 from trial.data.split import held_out
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Digits"]
 
 TEST_IMAGES = 360
-SIDE = 32
 
 
 @register("digits")
@@ -31,6 +31,7 @@ class Digits:
 
     augment: ClassVar[tuple[Augmentation, ...]] = ("shift",)
     takes_folder: ClassVar[bool] = False
+    takes_label: ClassVar[bool] = False
     downloads: ClassVar[bool] = False
 
     @staticmethod
@@ -42,8 +43,8 @@ class Digits:
         return [Path(folder, "datasets", "data", "digits.csv.gz") for folder in folders or ()]
 
     @staticmethod
-    def decode(files: Sequence[Path], part: Part) -> Decoded:
-        """Read the digits through scikit-learn and enlarge them."""
+    def decode(data: Data, files: Sequence[Path], part: Part) -> Decoded:
+        """Read the digits through scikit-learn and enlarge them, then resize the 32×32 to ``data.size``."""
         del files
         from sklearn.datasets import load_digits
 
@@ -53,5 +54,5 @@ class Digits:
         chosen = is_test if part == "test" else ~is_test
         grey = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)
         large = np.kron(grey, np.ones((1, SIDE // 8, SIDE // 8), np.uint8))
-        images = np.ascontiguousarray(np.repeat(large[:, None], 3, axis=1))
-        return Decoded(images, labels[chosen], tuple(str(digit) for digit in range(10)))
+        images = np.repeat(large[:, None], 3, axis=1)
+        return Decoded(resized(images, size=data.size), labels[chosen], tuple(str(digit) for digit in range(10)))

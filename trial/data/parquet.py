@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import WrongInput
+from trial.data.hub_layout import part_files
+from trial.data.pixels import decoded, reason
 from trial.data.source import Augmentation, Decoded, Part, register
 
 if TYPE_CHECKING:
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
     from trial.data.settings import Data
 
-__all__ = ["Parquet", "decode_parquet", "parquet_files"]
+__all__ = ["Parquet", "decode_parquet", "decode_part"]
 
-SIDE = 32
 IMAGE_COLUMNS = ("img", "image")
-LABEL_COLUMNS = ("label", "labels")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
 @register("parquet")
 class Parquet:
-    """A folder with ``train.parquet`` and ``test.parquet``, or several ``train-*.parquet`` and ``test-*.parquet``.
+    """A folder in the hub's layout, such as ``train.parquet`` and ``test.parquet``; see `part_files` for the others.
 
-    Columns: ``img`` or ``image``, a struct whose ``bytes`` are an encoded RGB image of 32×32 pixels; ``label`` or
-    ``labels``, integers from 0. Class names are read from the schema's metadata, else they are the numbers, and then
-    each number from 0 to the largest must occur.
+    Columns: ``img`` or ``image``, else the only struct whose ``bytes`` are an encoded image; ``label``, ``labels`` or
+    ``fine_label``, else what ``data.label`` names, integers from 0. Class names are read from the schema's metadata,
+    else they are the numbers, and then each number from 0 to the largest must occur in the train part.
     """
 
     # Whether a mirrored image is still of its class is not known here.
     augment: ClassVar[tuple[Augmentation, ...]] = ("shift",)
     takes_folder: ClassVar[bool] = True
+    takes_label: ClassVar[bool] = True
     downloads: ClassVar[bool] = False
 
     @staticmethod
@@ -50,51 +50,89 @@ class Parquet:
             raise WrongInput("data.folder: parquet needs the folder that holds train.parquet and test.parquet")
         if not data.folder.is_dir():
             raise WrongInput(f"data.folder: {data.folder} is not a folder")
-        if not (files := parquet_files(data.folder, part)):
-            raise WrongInput(f"data.folder: {data.folder} has neither {part}.parquet nor {part}-*.parquet")
+        if not (files := part_files(data.folder, part)):
+            raise WrongInput(
+                f"data.folder: {data.folder} has neither {part}.parquet nor {part}-*.parquet nor {part}/*.parquet, "
+                "nor has a folder in it, such as data"
+            )
         return files
 
     @staticmethod
-    def decode(files: Sequence[Path], part: Part) -> Decoded:
-        """Decode all files of a part, one after the other."""
-        del part
-        return decode_parquet(files)
+    def decode(data: Data, files: Sequence[Path], part: Part) -> Decoded:
+        """Decode all files of a part, one after the other; the test part has the train part's classes."""
+        assert data.folder is not None
+        return decode_part(data.folder, files, part, label=data.label, size=data.size)
 
 
-def parquet_files(folder: Path, part: Part) -> list[Path]:
-    """``PART.parquet``, else ``PART-*.parquet`` by name; empty where there is neither."""
-    whole = folder / f"{part}.parquet"
-    return [whole] if whole.is_file() else sorted(folder.glob(f"{part}-*.parquet"))
+def decode_part(
+    folder: Path,
+    files: Sequence[Path],
+    part: Part,
+    *,
+    names: tuple[str, ...] = (),
+    label: str | None = None,
+    size: int | None = None,
+) -> Decoded:
+    """Decode a part's files as `decode_parquet` does; the test part must have the train part's classes."""
+    if part == "train":
+        return decode_parquet(files, names=names, label=label, size=size)
+    train = part_files(folder, "train")
+    classes, labels = _labels_of(train, names=names, label=label)
+    classes = classes or _dense(train, labels)
+    test = decode_parquet(files, names=classes, label=label, size=size)
+    if test.classes != classes:
+        raise WrongInput(f"{files[0]} has other class names than {train[0]}")
+    return test
 
 
-def decode_parquet(files: Sequence[Path], *, names: tuple[str, ...] = ()) -> Decoded:
+def decode_parquet(
+    files: Sequence[Path], *, names: tuple[str, ...] = (), label: str | None = None, size: int | None = None
+) -> Decoded:
     """Decode the files' images and labels in row order.
 
     Args:
         files: At least one.
         names: The classes of files whose metadata names none; empty where they are not known, then labels must be
             dense from 0.
+        label: The column of labels; None for the usual ones.
+        size: The images' side in pixels; None where they are to be RGB of 32×32 already.
 
     Raises:
         WrongInput: A file is not Parquet, lacks a column, or has an image or label that cannot be used; rows
             count from 0 in each file.
     """
-    parts = [_decode_file(file, names=names) for file in files]
-    classes = parts[0].classes
-    for file, part in zip(files, parts, strict=True):
-        if part.classes != classes:
-            raise WrongInput(f"{file} has other class names than {files[0]}")
-    labels = np.concatenate([part.labels for part in parts])
-    if not len(labels):
+    # All labels before the first image: what is cheap to find wrong is found at once.
+    classes, labels = _labels_of(files, names=names, label=label)
+    if not sum(map(len, labels)):
         raise WrongInput(f"{files[0]} has no rows")
     if not classes:
-        _check_dense(files, [part.labels for part in parts])
-        classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    return Decoded(np.concatenate([part.images for part in parts]), labels, classes)
+        classes = _dense(files, labels)
+    images = [_images(file, size=size) for file in files]
+    return Decoded(np.concatenate(images), np.concatenate(labels), classes)
 
 
-def _check_dense(files: Sequence[Path], labels: Sequence[npt.NDArray[np.int64]]) -> None:
-    """Refuse labels, ≥ 0, that leave out a class below the largest; the first row beyond the gap is named."""
+def _labels_of(
+    files: Sequence[Path], *, names: tuple[str, ...], label: str | None
+) -> tuple[tuple[str, ...], list[npt.NDArray[np.int64]]]:
+    """Class names (``names`` where the metadata has none) and each file's labels."""
+    labels = []
+    classes: tuple[str, ...] = ()
+    for number, file in enumerate(files):
+        with _opened(file) as parquet:
+            column = _label_column(parquet, label, file=file)
+            here = _class_names(parquet, column) or names
+            if number and here != classes:
+                raise WrongInput(f"{file} has other class names than {files[0]}")
+            classes = here
+            labels.append(_labels(parquet.read([column])[column], names=classes, file=file))
+    return classes, labels
+
+
+def _dense(files: Sequence[Path], labels: Sequence[npt.NDArray[np.int64]]) -> tuple[str, ...]:
+    """The numbers from 0 to the largest label, as names.
+
+    Refuses labels, ≥ 0, that leave out a class below the largest; the first row beyond the gap is named.
+    """
     rows = sum(map(len, labels))
     # N rows hold at most N classes: one of 0 … N is missing, and a label ≥ N, however large, lies beyond it.
     occurs = np.zeros(rows + 1, dtype=np.bool_)
@@ -107,36 +145,79 @@ def _check_dense(files: Sequence[Path], labels: Sequence[npt.NDArray[np.int64]])
                 f"{file} row {row}: label {some[row]} is out of range, no row has label {missing}; without class names "
                 "in the metadata every label from 0 to the largest must occur"
             )
+    return tuple(str(label) for label in range(missing))
 
 
-def _decode_file(file: Path, *, names: tuple[str, ...]) -> Decoded:
-    """Decode one file; its classes are ``names`` where the metadata names none."""
+@contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as parquet:
-            image = _column(parquet, IMAGE_COLUMNS, file=file)
-            label = _column(parquet, LABEL_COLUMNS, file=file)
-            names = _class_names(parquet, label) or names
-            labels = _labels(parquet.read([label])[label], names=names, file=file)
-            images = np.empty((len(labels), 3, SIDE, SIDE), np.uint8)
-            with ThreadPoolExecutor() as pool:
-                decoded = pool.map(_all_pixels, _encoded(parquet, image, file=file))
-                for row, pixels in enumerate(chain.from_iterable(decoded)):
-                    if isinstance(pixels, str):
-                        raise WrongInput(f"{file} row {row}: {pixels}; an RGB image of {SIDE}×{SIDE} is accepted")
-                    images[row] = pixels
+            yield parquet
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise WrongInput(f"{file} is not a whole Parquet file: {_reason(error)}") from error
-    return Decoded(images, labels, names)
+        raise WrongInput(f"{file} is not a whole Parquet file: {reason(error)}") from error
 
 
-def _column(parquet: pq.ParquetFile, accepted: Sequence[str], *, file: Path) -> str:
-    for name in accepted:
-        if name in parquet.schema_arrow.names:
+def _images(file: Path, *, size: int | None) -> npt.NDArray[np.uint8]:
+    with _opened(file) as parquet:
+        column = _image_column(parquet, file=file)
+        count = parquet.metadata.num_rows
+        return decoded(_encoded(parquet, column), count=count, size=size, place=partial(_row, file))
+
+
+def _row(file: Path, row: int) -> str:
+    return f"{file} row {row}"
+
+
+def _encoded(parquet: pq.ParquetFile, image: str) -> Iterator[list[bytes | None]]:
+    for batch in parquet.iter_batches(batch_size=1024, columns=[image]):
+        yield batch.column(0).field("bytes").to_pylist()
+
+
+def _image_column(parquet: pq.ParquetFile, *, file: Path) -> str:
+    """``img``, else ``image``, else the only column that can hold images."""
+    schema = parquet.schema_arrow
+    names: list[str] = schema.names
+    able = [name for name in names if _holds_images(schema.field(name).type)]
+    usual = [name for name in IMAGE_COLUMNS if name in names]
+    for name in usual:
+        if name in able:
             return name
-    raise WrongInput(f"{file} has no column {' or '.join(accepted)}; it has {', '.join(parquet.schema_arrow.names)}")
+    if len(able) == 1:
+        return able[0]
+    if able:
+        raise WrongInput(f"{file} may have its images in {' or '.join(able)}: call the right column image")
+    if usual:
+        given = schema.field(usual[0]).type
+        raise WrongInput(f"{file}: column {usual[0]} must be a struct with binary bytes in it, it is {given}")
+    raise WrongInput(f"{file} has no column {' or '.join(IMAGE_COLUMNS)}; it has {', '.join(names)}")
+
+
+def _holds_images(given: Any) -> bool:
+    import pyarrow as pa
+
+    if not pa.types.is_struct(given) or given.get_field_index("bytes") < 0:
+        return False
+    content = given.field("bytes").type
+    return bool(pa.types.is_binary(content) or pa.types.is_large_binary(content))
+
+
+def _label_column(parquet: pq.ParquetFile, asked: str | None, *, file: Path) -> str:
+    import pyarrow as pa
+
+    schema = parquet.schema_arrow
+    accepted = (asked,) if asked is not None else LABEL_COLUMNS
+    name = next((name for name in accepted if name in schema.names), None)
+    if name is None:
+        cure = "" if asked is not None else ": name the column of labels in data.label"
+        place = "data.label: " if asked is not None else ""
+        raise WrongInput(f"{place}{file} has no column {' or '.join(accepted)}; it has {', '.join(schema.names)}{cure}")
+    given = schema.field(name).type
+    if not (pa.types.is_integer(given) or pa.types.is_null(given)):
+        raise WrongInput(f"{file}: column {name} must hold whole numbers from 0, it holds {given}")
+    return name
 
 
 def _class_names(parquet: pq.ParquetFile, label: str) -> tuple[str, ...]:
@@ -154,36 +235,3 @@ def _labels(column: Any, *, names: tuple[str, ...], file: Path) -> npt.NDArray[n
             accepted = f"0 to {len(names) - 1} are accepted" if names else "whole numbers from 0 are accepted"
             raise WrongInput(f"{file} row {row}: label {label} is out of range; {accepted}")
     return column.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
-
-
-def _encoded(parquet: pq.ParquetFile, image: str, *, file: Path) -> Iterator[list[bytes | None]]:
-    for batch in parquet.iter_batches(batch_size=1024, columns=[image]):
-        column = batch.column(0)
-        if not hasattr(column, "field") or column.type.get_field_index("bytes") < 0:
-            raise WrongInput(f"{file}: column {image} must be a struct with a field bytes, it is {column.type}")
-        yield column.field("bytes").to_pylist()
-
-
-def _all_pixels(encoded: list[bytes | None]) -> list[npt.NDArray[np.uint8] | str]:
-    return [_pixels(image) for image in encoded]
-
-
-def _pixels(encoded: bytes | None) -> npt.NDArray[np.uint8] | str:
-    """Decode one image to (3, 32, 32), or say what is wrong with it."""
-    from PIL import Image
-
-    if encoded is None:
-        return "no image bytes"
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            if image.size != (SIDE, SIDE) or image.mode != "RGB":
-                return f"the image is {image.mode} of {image.width}×{image.height}"
-            return np.asarray(image).transpose(2, 0, 1)
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        return f"the image does not decode ({_reason(error)})"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error's text without addresses of objects, else the error's name."""
-    text = re.sub(r" ?<[^<>]* object at 0x[0-9a-fA-F]+>", "", str(error)).strip()
-    return text.splitlines()[0] if text else type(error).__name__

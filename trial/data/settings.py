@@ -18,8 +18,25 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(description="The data set: digits, cifar10, or parquet for a folder of one's own.")]
+    name: Annotated[str, Field(description="The data set; parquet and image-folder are folders of one's own.")]
     folder: Annotated[Path | None, Field(description="Where the data set's files lie.")] = None
+    label: Annotated[
+        str | None,
+        Field(description="The Parquet column of labels; left out, label, labels or fine_label."),
+    ] = None
+    size: Annotated[
+        int | None,
+        Field(
+            ge=8,
+            le=256,
+            strict=True,
+            description="Make every image RGB of size×size pixels (bicubic); left out, it must be so with size 32.",
+        ),
+    ] = None
+    classes: Annotated[
+        tuple[str | int, ...] | None,
+        Field(description="Use only these classes, by name or number; labels are renumbered in this order."),
+    ] = None
     validation: Annotated[
         int | float,
         Field(description="Images held out of the training set, equally per class: a count ≥ 1 or a share in (0, 1)."),
@@ -57,11 +74,28 @@ class Data(BaseModel):
             return given
         raise WrongInput(f"validation must be a count of at least 1 or a share in (0, 1), got {given}")
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _are_names_or_numbers(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            if given is None:
+                return None
+            raise WrongInput(f"classes must be a list of names or numbers such as [cat, dog], got {given!r}")
+        for each in given:
+            # YAML reads yes and no as true and false.
+            if not isinstance(each, str | int) or isinstance(each, bool):
+                raise WrongInput(f"each class must be a name (in quotes) or a number from 0, got {each!r}")
+        if len(given) < 2:
+            raise WrongInput(f"classes must be at least two, got {list(given)}")
+        return given
+
     @model_validator(mode="after")
     def _source_has_such_files(self) -> Data:
         source = SOURCES[self.name]
         if self.folder is not None and not source.takes_folder:
             raise WrongInput(f"{self.name} comes with prunefront and has no folder, got folder {self.folder}")
+        if self.label is not None and not source.takes_label:
+            raise WrongInput(f"label names a column of parquet; {self.name} has its own labels, got {self.label!r}")
         if self.download and not source.downloads:
             raise WrongInput(f"{self.name} cannot be downloaded: leave download out")
         return self

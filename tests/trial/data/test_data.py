@@ -17,7 +17,7 @@ CIFAR10 = Path("../shared/data/cifar10")
 
 
 def test_the_data_sets_are_found_from_their_files():
-    assert names() == ["cifar10", "digits", "parquet"]
+    assert names() == ["cifar10", "cifar100", "digits", "image-folder", "parquet", "svhn"]
 
 
 def test_every_image_of_digits_is_used_once():

@@ -10,8 +10,9 @@ import pytest
 from analysis.errors import WrongInput
 from tests.trial.data.conftest import encoded, random_images
 from trial.data import Data, load, load_test
-from trial.data.cifar10 import CLASSES
-from trial.data.parquet import _labels, _reason, decode_parquet
+from trial.data.cifar10 import Cifar10
+from trial.data.parquet import _labels, decode_parquet
+from trial.data.pixels import reason
 
 
 def test_images_labels_and_names_come_back_as_written(write):
@@ -77,15 +78,15 @@ def test_a_bad_row_is_named(write, bad, label, message):
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "said"),
     [
         (OSError(), "OSError"),
         (ValueError("\n"), "ValueError"),
         (OSError("cannot identify <_io.BytesIO object at 0x7f00>\nmore"), "cannot identify"),
     ],
 )
-def test_an_error_without_text_is_told_by_its_name(error, reason):
-    assert _reason(error) == reason
+def test_an_error_without_text_is_told_by_its_name(error, said):
+    assert reason(error) == said
 
 
 @pytest.mark.parametrize(
@@ -119,19 +120,20 @@ def test_a_gap_may_be_filled_by_another_file_and_is_named_in_its_own(write):
 
 
 def test_cifar10_without_class_names_has_its_own_ten(write):
+    write("train.parquet", GOOD, [1, 0, 4], names=())
     file = write("test.parquet", GOOD, [9, 0, 4], names=())
     assert load_test(Data(name="cifar10", folder=file.parent)).labels.tolist() == [9, 0, 4]
-    assert decode_parquet([file], names=CLASSES).classes == CLASSES
+    assert decode_parquet([file], names=Cifar10.classes).classes == Cifar10.classes
 
 
 def test_cifar10_accepts_ten_classes_only(write):
-    file = write("test.parquet", GOOD, [9, 12, 4], names=())
+    file = write("train.parquet", GOOD, [9, 12, 4], names=())
     data = Data(name="cifar10", folder=file.parent)
-    with pytest.raises(WrongInput, match=r"test\.parquet row 1: label 12 is out of range; 0 to 9 are accepted$"):
-        load_test(data)
-    write("test.parquet", GOOD, [9, 12, 4], names=map(str, range(100)))
-    with pytest.raises(WrongInput, match=r"test\.parquet names 100 classes, cifar10 has 10"):
-        load_test(data)
+    with pytest.raises(WrongInput, match=r"train\.parquet row 1: label 12 is out of range; 0 to 9 are accepted$"):
+        load(data)
+    write("train.parquet", GOOD, [9, 12, 4], names=map(str, range(100)))
+    with pytest.raises(WrongInput, match=r"train\.parquet names 100 classes, cifar10 has 10"):
+        load(data)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, -1])
@@ -144,7 +146,8 @@ def test_a_truncated_file_is_named(write, keep):
 
 def test_a_missing_column_is_named_with_those_there(write):
     file = write("train.parquet", GOOD, [0, 1, 0], label="class")
-    with pytest.raises(WrongInput, match="has no column label or labels; it has img, class"):
+    message = r"has no column label or labels or fine_label; it has img, class: name .* in data\.label"
+    with pytest.raises(WrongInput, match=message):
         decode_parquet([file])
 
 
