@@ -1,4 +1,4 @@
-"""A user's own network: the function that makes it, found by import, and its trained weights."""
+"""A user's own files: the function that makes a network, found by import, and trained weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise WrongInput(f"network.weights: {file} is not a file; a .safetensors file is accepted")
+        raise WrongInput(f"network.weights: {file} is not a file: a .safetensors file is accepted, or imagenet")
     try:
         stored = load_file(file)
     except (SafetensorError, OSError) as error:
