@@ -43,7 +43,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise WrongInput(f"network.weights: {file} is not a file: a .safetensors file is accepted, or imagenet")
+        raise WrongInput(f"network.weights: {file} is not a file; a .safetensors file is accepted")
     try:
         stored = load_file(file)
     except (SafetensorError, OSError) as error:
