@@ -23,12 +23,16 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
     most = space.largest("rounds", 1)
     rounds = f" of up to {most} rounds" if most > 1 else ""
     epochs = space.largest("recovery_epochs", spec.recovery.epochs)
-    dense = "none: weights are given" if spec.network.weights else f"1, {spec.dense.epochs} epochs"
-    network = spec.network.name or spec.network.code
+    dense = "none: weights are given" if spec.network.weights_file else f"1, {spec.dense.epochs} epochs"
+    network = str(spec.network.name or spec.network.code)
+    network += f" × {spec.network.width:g}" if spec.network.width != 1 else ""
+    network += f", {spec.network.weights} weights" if spec.network.weights == "imagenet" else ""
+    network += f", freeze {spec.network.freeze}" if spec.network.freeze != "none" else ""
+    network += f", scales from {spec.network.scales:g}" if spec.network.scales != 1 else ""
     return "\n".join(
         [
             f"{named} is valid",
-            f"network     {network}" + (f" × {spec.network.width:g}" if spec.network.width != 1 else ""),
+            f"network     {network}",
             f"data        {spec.data.name}: {len(splits.classes)} classes, {len(splits.train)} images for training, "
             f"{len(splits.validation)} for validation",
             f"methods     {', '.join(space.methods.options)}",

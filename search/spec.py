@@ -75,8 +75,8 @@ class Spec(Experiment):
                 f"({where}: search.sampler)"
             )
         network, data = spec.network, spec.data
-        if network.weights is not None:
-            network = network.model_copy(update={"weights": network.weights.expanduser().resolve()})
+        if network.weights_file is not None:
+            network = network.model_copy(update={"weights": network.weights_file.expanduser().resolve()})
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
         search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}})

@@ -121,7 +121,10 @@ class Maker:
 
     def network(self, product: Product | None) -> nn.Module:
         """The network of a product, or the untrained one, on the device and in eval mode."""
-        network = build(self.experiment.network, classes=self._classes, seed=self.experiment.seed)
+        # A product has all tensors: weights that were given are read for the first stage only.
+        network = build(
+            self.experiment.network, classes=self._classes, seed=self.experiment.seed, trained=product is None
+        )
         if product is not None:
             fit_shapes(network, dict(product.tensors))
         last = self.experiment.numerics.layout == "channels-last"

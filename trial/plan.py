@@ -13,7 +13,7 @@ from trial import stages
 from trial.data import Splits
 from trial.maker import Maker, Tally
 from trial.measures import measure
-from trial.networks import build, redraw
+from trial.networks import build, redraw, trainable
 from trial.recipe import Recipe
 from trial.seeds import derived
 from trial.stages import OnEpoch
@@ -96,20 +96,34 @@ class Plan:
         return self._maker.get(
             "sparsity",
             {"parent": key, **settings},
-            lambda network: stages.sparsify(network, self._splits, training, penalty, seed=self._experiment.seed),
+            lambda network: stages.sparsify(
+                network,
+                self._splits,
+                training,
+                penalty,
+                seed=self._experiment.seed,
+                trainable=trainable(self._experiment.network, in_dense=False),
+            ),
             self._tally,
             parent=dense,
         )
 
     def _dense(self, on_epoch: OnEpoch | None = None) -> tuple[Product, str]:
-        # A user's own trained network comes with its weights: there is nothing to train.
+        # A network with a file of its weights comes trained: there is nothing to train.
         training, seed = self._experiment.dense, self._experiment.seed
-        if self._experiment.network.weights is not None:
+        if self._experiment.network.weights_file is not None:
             training = training.model_copy(update={"epochs": 0})
         return self._maker.get(
             "dense",
             {"training": training.model_dump()},
-            lambda network: stages.dense(network, self._splits, training, seed=seed, on_epoch=on_epoch),
+            lambda network: stages.dense(
+                network,
+                self._splits,
+                training,
+                seed=seed,
+                trainable=trainable(self._experiment.network, in_dense=True),
+                on_epoch=on_epoch,
+            ),
             self._tally,
             threads=self._experiment.numerics.dense_threads,
         )
@@ -184,6 +198,7 @@ class Plan:
                 seed=seed,
                 teacher=self._maker.network(dense) if teaches else None,
                 goes_on=goes_on,
+                trainable=trainable(experiment.network, in_dense=False),
             ),
             self._tally,
             parent=cut,

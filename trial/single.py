@@ -12,6 +12,7 @@ from typing import Any
 from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from trial.experiment import Experiment
+from trial.networks import build
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all, writable
 from trial.sensitivity import sensitivity
@@ -69,6 +70,8 @@ def opened(path: Path, study: Path) -> Iterator[tuple[Workbench, Recipe]]:
         workbench = Workbench(
             experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
         )
+        # As a search does before it starts: weights that cannot be had are a mistake to name, not a failed trial.
+        build(experiment.network, classes=len(workbench.classes), seed=experiment.seed)
         dense = trial_id(None, experiment, fingerprint=workbench.fingerprint)
         other = [row["trial"] for row in read_all(study) if row["method"] == DENSE and row["trial"] != dense]
         if other:

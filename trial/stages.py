@@ -22,6 +22,7 @@ from methods.core.removal import remove, sliced
 from trial.augmentation import normalised
 from trial.course import Apply
 from trial.data import ImageSet, Splits
+from trial.freezing import Trainable, everything, only
 from trial.recovery import Recovery, distillation_loss, recalibrate
 from trial.seeds import generator
 from trial.store import Product
@@ -60,15 +61,31 @@ class RemovalDiffers(RuntimeError):
 
 
 def dense(
-    network: nn.Module, splits: Splits, training: Training, *, seed: int, on_epoch: OnEpoch | None = None
+    network: nn.Module,
+    splits: Splits,
+    training: Training,
+    *,
+    seed: int,
+    trainable: Trainable = everything,
+    on_epoch: OnEpoch | None = None,
 ) -> Product:
     """Train the unpruned network."""
-    return _product(network, train(network, splits, training, seed=seed, on_epoch=on_epoch))
+    with only(network, trainable):
+        return _product(network, train(network, splits, training, seed=seed, on_epoch=on_epoch))
 
 
-def sparsify(network: nn.Module, splits: Splits, training: Training, penalty: Penalty, *, seed: int) -> Product:
+def sparsify(
+    network: nn.Module,
+    splits: Splits,
+    training: Training,
+    penalty: Penalty,
+    *,
+    seed: int,
+    trainable: Trainable = everything,
+) -> Product:
     """Train on with the penalty's subgradient added to the gradients of the batch-norm scales."""
-    curve = train(network, splits, training, seed=seed, before_step=lambda: add_subgradient(network, penalty))
+    with only(network, trainable):
+        curve = train(network, splits, training, seed=seed, before_step=lambda: add_subgradient(network, penalty))
     return _product(network, curve)
 
 
@@ -244,6 +261,7 @@ def recover(
     seed: int,
     teacher: nn.Module | None = None,
     goes_on: bool = False,
+    trainable: Trainable = everything,
 ) -> Product:
     """Train the cut network, its masked weights held at zero.
 
@@ -261,17 +279,18 @@ def recover(
         return (1 - recovery.distillation) * cross_entropy + recovery.distillation * distillation_loss(logits, taught)
 
     momentum = dict(cut.momentum)
-    curve = train(
-        network,
-        splits,
-        training,
-        seed=seed,
-        loss_of=loss_of,
-        before_step=lambda: cut.mask.zero_gradients(network),
-        after_step=lambda: cut.mask.zero_weights(network),
-        momentum=momentum,
-        dense_weights=dense_weights,
-    )
+    with only(network, trainable):
+        curve = train(
+            network,
+            splits,
+            training,
+            seed=seed,
+            loss_of=loss_of,
+            before_step=lambda: cut.mask.zero_gradients(network),
+            after_step=lambda: cut.mask.zero_weights(network),
+            momentum=momentum,
+            dense_weights=dense_weights,
+        )
     made = _product(network, curve, cut.mask)
     record = {**made.record, PAST: cut.record.get(PAST)}
     return replace(made, record=record, momentum=momentum if goes_on else {})

@@ -99,3 +99,10 @@ def test_a_mistake_is_one_line(tmp_path: Path, settings: list[str], message: str
 def test_a_near_miss_of_a_ready_spec_is_suggested() -> None:
     with pytest.raises(WrongInput, match="neither a file nor a ready spec: did you mean demo"):
         load("demmo")
+
+
+def test_imagenet_is_no_path_and_a_weights_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, frozen in (("imagenet", "imagenet"), ("w.safetensors", str(tmp_path / "w.safetensors"))):
+        spec, _ = load(str(write(tmp_path, network={"name": "vgg16", "weights": given})))
+        assert spec.model_dump(mode="json")["network"]["weights"] == frozen

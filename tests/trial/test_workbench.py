@@ -272,6 +272,19 @@ def test_a_users_trained_network_is_not_trained_again(tmp_path: Path, own: dict[
     assert cut["val_loss"] == dense["val_loss"], "ratio 0 without recovery is the network as it came"
 
 
+def test_a_network_of_ours_goes_on_from_the_stage_of_another_study(tmp_path: Path) -> None:
+    before = complete(opened(tmp_path / "one").dense())
+    stored = (tmp_path / "one" / "stages").glob("*/tensors.safetensors")
+    weights = max(stored, key=lambda file: file.stat().st_size)  # the measures' stage has no tensors
+    network = {"name": "vgg16-bn", "width": 0.0625, "weights": str(weights)}
+    bench = opened(tmp_path / "two", network=network)
+    dense = complete(bench.dense())
+    assert dense["epochs"] == 0
+    assert [dense[name] for name in MEASURED] == [before[name] for name in MEASURED]
+    assert complete(run(bench, FILTER))["epochs"] == 1
+    assert dense["trial"] != before["trial"]
+
+
 def test_other_weights_are_another_trial(tmp_path: Path, own: dict[str, str]) -> None:
     """The row of a network whose weights file was replaced was once taken for the new one's."""
     study = tmp_path / "study"

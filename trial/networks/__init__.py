@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from trial.networks.catalogue import NETWORKS, initialise, register
+from trial.freezing import Trainable, everything
+from trial.networks.catalogue import NETWORKS, initialise, register, start_scales
 from trial.networks.own import load_weights, made_by, source_file_hash, weights_file_hash
+from trial.networks.pretrained import PRETRAINED
 from trial.networks.settings import Network
 from trial.seeds import derived
 
-__all__ = ["Network", "build", "identity", "names", "redraw", "register", "source_hash"]
+__all__ = ["Network", "build", "identity", "names", "redraw", "register", "source_hash", "trainable"]
 
 
 def names() -> list[str]:
@@ -27,23 +29,39 @@ def names() -> list[str]:
 
 
 def build(network: Network, *, classes: int, seed: int, trained: bool = True) -> nn.Module:
-    """Build a network on the CPU in float32, its first weights drawn by ``seed``, or a user's own loaded.
+    """Build a network on the CPU in float32, its first weights drawn by ``seed``, or given ones loaded.
 
-    ``trained=False`` leaves a user's weights file unread. The global random state is left as it was.
+    ``trained=False`` leaves given weights, a file's or ImageNet's, unread. The global random state is left as it was.
 
     Raises:
-        WrongInput: A user's code or weights file cannot be used.
+        WrongInput: A user's code or weights file cannot be used, or ImageNet's weights cannot be had.
     """
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also reseed every GPU, which fork_rng(devices=[]) does not restore.
         torch.default_generator.manual_seed(derived(seed, "weights"))
         if network.code is None:
             assert network.name is not None, "Network has a name or code"
-            return NETWORKS[network.name](classes=classes, width=network.width)
-        built = made_by(network.code, classes=classes)
-    if network.weights is not None and trained:
-        load_weights(built, network.weights)
+            built = NETWORKS[network.name](classes=classes, width=network.width)
+            start_scales(built, network.scales)
+        else:
+            built = made_by(network.code, classes=classes)
+    if trained and network.weights == "imagenet":
+        assert network.name is not None, "Network refuses imagenet for code"
+        PRETRAINED[network.name].load(built)
+    elif trained and network.weights_file is not None:
+        load_weights(built, network.weights_file)
     return built
+
+
+def trainable(network: Network, *, in_dense: bool) -> Trainable:
+    """Which parameters a training changes, by name: all, or the new layers' where the network is to be frozen.
+
+    ``in_dense`` says that it is the dense network's training, not one after it.
+    """
+    if network.freeze == "always" or (network.freeze == "dense" and in_dense):
+        assert network.name is not None, "Network refuses freeze for code"
+        return PRETRAINED[network.name].is_new
+    return everything
 
 
 def redraw(thin: nn.Module, untrained: nn.Module, *, network: Network, seed: int) -> None:
@@ -68,6 +86,7 @@ def redraw(thin: nn.Module, untrained: nn.Module, *, network: Network, seed: int
                     tensor.copy_(given)
         if network.code is None:
             initialise(thin)
+            start_scales(thin, network.scales)
         thin.to(device)
 
 
@@ -81,10 +100,14 @@ def source_hash(network: Network) -> str:
 
 
 def identity(network: Network) -> dict[str, Any]:
-    """What tells a network from another, on any machine and ready for JSON: a user's files by content, not by place.
+    """What tells a network from another, on any machine and ready for JSON.
+
+    A user's files by content, not by place; ImageNet's weights by torchvision's name, so that none are downloaded.
 
     Raises:
         WrongInput: A user's code or weights file cannot be found.
     """
-    weights = None if network.weights is None else weights_file_hash(network.weights)
+    weights = None if network.weights_file is None else weights_file_hash(network.weights_file)
+    if network.weights == "imagenet":
+        weights = PRETRAINED[str(network.name)].entry
     return {**network.model_dump(mode="json"), "source": source_hash(network), "weights": weights}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import nn
 
 from trial.registry import Registry
 
-__all__ = ["NETWORKS", "Builder", "initialise", "register", "scaled"]
+__all__ = ["NETWORKS", "Builder", "has_scales", "initialise", "register", "scaled", "start_scales"]
 
 
 class Builder(Protocol):
@@ -45,3 +46,17 @@ def initialise(network: nn.Module) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+def start_scales(network: nn.Module, value: float) -> None:
+    """Set every batch-norm scale to its first value, in place."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, value)
+
+
+def has_scales(name: str) -> bool:
+    """Whether one of our networks has batch norm."""
+    with torch.device("meta"):  # shapes only: no weight is drawn
+        network = NETWORKS[name](classes=2, width=1.0)
+    return any(isinstance(module, nn.BatchNorm2d) for module in network.modules())

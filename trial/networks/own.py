@@ -1,4 +1,4 @@
-"""A user's own network: the function that makes it, found by import, and its trained weights."""
+"""A user's own files: the function that makes a network, found by import, and trained weights."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Each network against its closed form: parameters, multiply-accumulates, first weights."""
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from trial.measures import macs
-from trial.networks import Network, build, names
+from trial.networks import Network, build, names, redraw
 from trial.networks.catalogue import scaled
 
 WIDTHS = [0.1, 0.125, 0.25, 0.5, 1.0, 1.3]
@@ -15,6 +16,12 @@ WIDTHS = [0.1, 0.125, 0.25, 0.5, 1.0, 1.3]
 
 def built(name, *, width=1.0, classes=10, seed=0):
     return build(Network(name=name, width=width), classes=classes, seed=seed)
+
+
+def shapes_of(name, **given):
+    """The network without its weights: a full vgg16 would draw 139 million."""
+    with torch.device("meta"):
+        return built(name, **given)
 
 
 def parameters(network):
@@ -44,6 +51,24 @@ def vgg_closed_form(width, classes, *, repeats=(2, 2, 3, 3, 3)):
             before = out
         side //= 2
     return total + before * classes + classes, work + before * classes
+
+
+def vgg16_closed_form(width, classes):
+    """(parameters, MACs): convolutions with biases, 49 values of each of the last channels, five linear layers."""
+    total = work = 0
+    before, side = 3, 32
+    for times, c in zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True):
+        out = max(1, round(width * c))
+        for _ in range(times):
+            total += out * before * 9 + out
+            work += out * before * 9 * side * side
+            before = out
+        side //= 2
+    wide = [before * 49, *(max(1, round(width * c)) for c in (4096, 4096, 1000, 500)), classes]
+    for i, o in pairwise(wide):
+        total += i * o + o
+        work += i * o
+    return total, work
 
 
 def vgg19_closed_form(width, classes):
@@ -89,6 +114,7 @@ CLOSED_FORMS = {
     "resnet20": partial(resnet_closed_form, widths=(16, 32, 64), blocks=3),
     "resnet56": partial(resnet_closed_form, widths=(16, 32, 64), blocks=9),
     "seed-cnn": seed_cnn_closed_form,
+    "vgg16": vgg16_closed_form,
     "vgg16-bn": vgg_closed_form,
     "vgg19-bn": vgg19_closed_form,
 }
@@ -102,22 +128,26 @@ CLOSED_FORMS = {
         # He 2016 has .27 M and .85 M with zeros in place of the projections, which have 2,752 parameters.
         *(("resnet20", 10, 269_722 + 2_752), ("resnet56", 10, 853_018 + 2_752), ("resnet18", 10, 11_173_962)),
         ("densenet40", 10, 1_019_722),
+        # torchvision's 138,357,544, and 1000 → 500 → 10 on top.
+        ("vgg16", 10, 138_357_544 + 500_500 + 5_010),
     ],
 )
 def test_published_parameter_counts(name, classes, expected):
-    assert parameters(built(name, classes=classes)) == expected
+    assert parameters(shapes_of(name, classes=classes)) == expected
 
 
-@pytest.mark.parametrize(("name", "expected"), [("vgg16-bn", 313_201_664), ("vgg19-bn", 398_136_320)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("vgg16-bn", 313_201_664), ("vgg19-bn", 398_136_320), ("vgg16", 437_335_208)]
+)
 def test_published_macs_of_vgg(name, expected):
-    assert macs(built(name)) == expected
+    assert macs(shapes_of(name)) == expected
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("classes", [2, 10])
 @pytest.mark.parametrize("name", sorted(CLOSED_FORMS))
 def test_counts_equal_the_closed_form_at_any_width(name, classes, width):
-    network = built(name, width=width, classes=classes)
+    network = shapes_of(name, width=width, classes=classes)
     assert (parameters(network), macs(network)) == CLOSED_FORMS[name](width, classes)
 
 
@@ -155,6 +185,24 @@ def test_first_convolution_weights_have_he_variance():
     assert all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)
 
 
+@pytest.mark.parametrize("name", ["vgg19-bn", "resnet20", "densenet40"])
+def test_scales_start_where_they_are_asked_to_and_nothing_else_changes(name):
+    usual, asked = (build(Network(name=name, width=0.1, **s), classes=10, seed=0) for s in ({}, {"scales": 0.5}))
+    norms = [prefix for prefix, module in usual.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) > 10
+    for entry, tensor in usual.state_dict().items():
+        factor = 0.5 if entry.removesuffix(".weight") in norms else 1
+        assert torch.equal(asked.state_dict()[entry], tensor * factor), entry
+
+
+def test_weights_drawn_anew_start_at_the_same_scales():
+    network = Network(name="vgg16-bn", width=0.1, scales=0.5)
+    thin = build(network, classes=3, seed=0)
+    nn.init.constant_(thin.features[1].weight, 7)
+    redraw(thin, build(network, classes=3, seed=0), network=network, seed=1)
+    assert all(bool((m.weight == 0.5).all()) for m in thin.modules() if isinstance(m, nn.BatchNorm2d))
+
+
 def test_a_width_that_rounds_to_nothing_keeps_one_channel():
     assert scaled(32, 0.001) == 1
 
@@ -173,7 +221,17 @@ def test_a_plain_string_is_a_name():
     [
         ({}, "either a name or code"),
         ({"name": "seed-cnn", "code": "a:b"}, "either a name or code"),
-        ({"name": "seed-cnn", "weights": "w.safetensors"}, "weights belong to a user's own network"),
+        ({"name": "vgg16-bn", "weights": "imagenet"}, "imagenet is there for vgg16, not for vgg16-bn: give a .safe"),
+        ({"code": "a:b", "weights": "imagenet"}, "imagenet is there for vgg16, not for a:b"),
+        ({"name": "vgg16", "weights": "imagenet", "width": 0.5}, "imagenet fits width 1, got 0.5"),
+        ({"name": "seed-cnn", "freeze": "dense"}, "as vgg16 has; seed-cnn has none"),
+        ({"code": "a:b", "weights": "w.safetensors", "freeze": "always"}, "as vgg16 has; a:b has none"),
+        ({"name": "vgg16", "freeze": "always"}, "freeze: always would keep random layers: give weights too"),
+        ({"name": "vgg16", "freeze": "dense", "weights": "w.safetensors"}, "freeze: dense has nothing to keep"),
+        ({"name": "vgg16", "freeze": "sometimes"}, "'none', 'dense' or 'always'"),
+        ({"name": "vgg16", "scales": 0.5}, "scales are batch norm's, and vgg16 has none: leave them out, got 0.5"),
+        ({"name": "vgg16-bn", "scales": 0}, "greater than 0"),
+        ({"code": "a:b", "scales": 0.5}, "scales start prunefront's own networks, not code"),
         ({"code": "a.b"}, "package.module:function"),
         ({"code": "a:b", "width": 0.5}, "width scales prunefront's own networks"),
         ({"name": "seed-cnn", "width": 0}, "greater than 0"),

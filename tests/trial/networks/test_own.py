@@ -56,6 +56,19 @@ def test_trained_weights_are_loaded(folder):
     assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
 
 
+def test_our_networks_take_trained_weights_too(folder):
+    torch.manual_seed(1)
+    trained = build(Network(name="seed-cnn", width=0.1), classes=4, seed=5).state_dict()
+    save_file(trained, folder / "w.safetensors")
+    given = Network(name="seed-cnn", width=0.1, weights="w.safetensors")
+    state = build(given, classes=4, seed=0).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in trained.items())
+    first = build(given, classes=4, seed=5, trained=False).state_dict()
+    assert all(torch.equal(first[name], tensor) for name, tensor in trained.items())
+    with pytest.raises(WrongInput, match=r"classifier\.2\.weight has shape \(4, 512\), the network's is \(5, 512\)"):
+        build(given, classes=5, seed=0)
+
+
 def test_source_hash_is_that_of_the_file_and_empty_for_ours(folder):
     expected = hashlib.sha256((folder / "own_network.py").read_bytes()).hexdigest()
     assert source_hash(Network(code="own_network:tiny")) == expected
