@@ -76,7 +76,8 @@ def doomed(found: Sequence[Stage], *, older_than: float | None, keep: int | None
     What is unfinished goes always, since nobody is making it while stages are removed; then what was last used more
     than ``older_than`` seconds before ``now``; then the least recently used until the rest fits ``keep`` bytes.
     """
-    gone, rest = [], []
+    gone: list[Stage] = []
+    rest: list[Stage] = []
     for stage in sorted(found, key=lambda stage: (stage.kind != UNFINISHED, stage.used, stage.key)):
         is_old = older_than is not None and now - stage.used > older_than
         (gone if is_old or stage.kind == UNFINISHED else rest).append(stage)
