@@ -48,7 +48,7 @@ class FileClaims:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(descriptor)
+            _let_go(descriptor)
 
     def use(self) -> object:
         """Hold a share of the store's lock until what is returned is gone; waits while stages are removed."""
@@ -67,7 +67,7 @@ class FileClaims:
                 raise InUse(str(self._folder.parent)) from error
             yield
         finally:
-            os.close(descriptor)
+            _let_go(descriptor)
 
     def forget(self) -> None:
         """Remove the locks of all keys; inside `alone`, where nobody can hold one."""
@@ -78,6 +78,12 @@ class FileClaims:
     def _opened(self, name: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _let_go(descriptor: int) -> None:
+    # A process that was forked off meanwhile has the file open too, and closing ours would leave it locked.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 class _Share:

@@ -32,7 +32,11 @@ def read(folder: Path) -> dict[str, Any]:
 
     Raises FileNotFoundError where there is no stage, ValueError where the manifest is none.
     """
-    said = json.loads((folder / MANIFEST).read_bytes())
+    data = (folder / MANIFEST).read_bytes()
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("its manifest is not JSON") from None
     if not isinstance(said, dict) or not isinstance(said.get("record"), dict):
         raise ValueError("its manifest holds no record")
     return said
