@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from trial.networks import Network
 from trial.plan import Plan
 from trial.recipe import Recipe, columns
 from trial.recovery import Recovery
+from trial.stages import PAST
 from trial.store import FileClaims, Product, Store
 from trial.training import Training
 from trial.workbench import Workbench
@@ -33,8 +35,8 @@ RELEVANCE: dict[str, Any] = {"method": "relevance", "ratio": 0.5, "images": 16}
 RECIPES = [
     FILTER,
     FILTER | {"ratio": 0.505},
-    FILTER | {"recovery_schedule": "constant", "recovery_epochs": 2},
     FILTER | {"recovery_schedule": "constant", "recovery_epochs": 3},
+    FILTER | {"recovery_schedule": "constant", "recovery_epochs": 4},
     FILTER | {"schedule": "stepwise", "rounds": 2},
     MAGNITUDE,
     SLIMMING,
@@ -132,6 +134,21 @@ def test_what_is_recovered_before_another_round_is_what_is_recovered_for_good(tm
     constant = FILTER | {"recovery_schedule": "constant"}
     assert made_by(tmp_path, constant | {"schedule": "stepwise", "rounds": 2})["recovery"] == 2
     assert made_by(tmp_path, constant | {"ratio": 0.25}) == {"measure": 1}
+
+
+def test_equal_networks_with_other_cuts_behind_them_are_recovered_once_and_cut_apart(tmp_path: Path) -> None:
+    bench = opened(tmp_path)
+    recipe = Recipe.parse(FILTER, bench.experiment, where="spec.yaml")
+    plan = Plan(bench._maker, bench.splits, Tally())
+    dense, _ = plan._dense()
+    pasts = [{"sizes": {"0": 8}, "lost": {"0": lost}, "channels": {}, "columns": {}} for lost in (1, 2)]
+    found = [
+        plan._recovered(recipe, replace(dense, record={PAST: past}), dense, round_=1, dense_weights=1000, goes_on=True)
+        for past in pasts
+    ]
+    assert Counter(stage.kind for stage in stages(tmp_path)) == {"dense": 1, "recovery": 1}
+    assert [network.record[PAST] for network, _ in found] == pasts
+    assert found[0][1] != found[1][1], "the next round's cut would be that of the other"
 
 
 def test_what_was_pruned_is_made_again_with_the_same_outcome_and_rows_stay(tmp_path: Path) -> None:
