@@ -240,6 +240,39 @@ def confirm(
 
 
 @app.command()
+def store(
+    study: Study,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every stage's checksum; exit code 1 for damage.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove stages; a trial that needs one makes it again.")
+    ] = False,
+    older_than: Annotated[str, typer.Option(help="With --prune: what was not used for so long, such as 7d.")] = "",
+    keep: Annotated[
+        str, typer.Option(help="With --prune: the least recently used, until the rest fits, such as 2GB.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --prune: only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """List what a study has stored of its stages, check it, or make room."""
+    from search.store_command import list_stages, prune_stages, verify_stages
+
+    given = {"--older-than": older_than, "--keep": keep, "--dry-run": dry_run}
+    alone = next((option for option, value in given.items() if value), None)
+    if alone and not prune:
+        raise WrongInput(f"{alone} belongs to --prune: say that too")
+    if verify and prune:
+        raise WrongInput("--verify and --prune do not go together: one at a time")
+    if prune:
+        prune_stages(study, older_than=older_than, keep=keep, dry_run=dry_run, as_json=json)
+    elif verify:
+        verify_stages(study, as_json=json)
+    else:
+        list_stages(study, as_json=json)
+
+
+@app.command()
 def methods(
     name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
     json: Json = False,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import WrongInput
-from trial.store import write_durably
+from trial.durable import write_durably
 
 __all__ = ["driving"]
 
@@ -29,8 +29,8 @@ SILENT_SECONDS = 60.0
 
 
 @contextmanager
-def driving(study: Path) -> Iterator[None]:
-    """Be the study's driver inside the block; raises WrongInput where another one is alive.
+def driving(study: Path, *, cure: str = "wait for it, stop it, or name another folder with --study") -> Iterator[None]:
+    """Be the study's driver inside the block; raises WrongInput, which ends with ``cure``, where another one is alive.
 
     A driver that was killed leaves its file behind, which stops nobody.
     """
@@ -39,10 +39,7 @@ def driving(study: Path) -> Iterator[None]:
     with _alone(study):
         other = _read(path)
         if other is not None and _is_alive(other):
-            raise WrongInput(
-                f"{study} is being written by process {other.get('pid')} on {other.get('host')}: wait for it, stop it, "
-                "or name another folder with --study"
-            )
+            raise WrongInput(f"{study} is being written by process {other.get('pid')} on {other.get('host')}: {cure}")
         _beat(path, own)
     over = threading.Event()
 

@@ -115,7 +115,7 @@ class Maker:
             torch.set_num_threads(threads)
             return make(self.network(parent))
 
-        product, made = self._store.get_or_make(key, make_it)
+        product, made = self._store.get_or_make(key, make_it, kind=name)
         tally.count(product, stage=name, round_=round_, made=made)
         return product.to(self._device), key
 

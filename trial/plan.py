@@ -11,10 +11,11 @@ from torch import nn
 from methods.core.knobs import flat
 from trial import stages
 from trial.data import Splits
+from trial.links import Link, links
 from trial.maker import Maker, Tally
 from trial.measures import measure
 from trial.networks import build, redraw, trainable
-from trial.recipe import Recipe
+from trial.recipe import Recipe, digest
 from trial.seeds import derived
 from trial.stages import OnEpoch
 from trial.store import Product
@@ -170,40 +171,50 @@ class Plan:
     def _recovered(
         self, recipe: Recipe, cut: Product, dense: Product, *, round_: int, dense_weights: int, goes_on: bool
     ) -> tuple[Product, str]:
-        """The cut network trained on; whoever comes by the same network in the same round shares it."""
+        """The cut network trained on, link by link; whoever comes by the same network in the same round shares it."""
         recovery, experiment = recipe.recovery, self._experiment
+        training = recovery.training(experiment.dense)
         teaches = recovery.distillation > 0
+        seed = experiment.seed if round_ == 1 else derived(experiment.seed, "round", round_)
         settings: dict[str, Any] = {
-            "network": cut.content(),
-            "training": recovery.training(experiment.dense).model_dump(),
+            "training": training.model_dump(exclude={"epochs"} if training.schedule == "constant" else None),
             "recalibrate": recovery.recalibrate,
             "distillation": recovery.distillation,
             "teacher": dense.content() if teaches else None,
             "dense_weights": dense_weights,
-            # Rounds see their images in orders of their own, and a later one has to know of the cuts before it.
+            # Rounds see their images in orders of their own.
             "round": round_,
-            "past": cut.record[stages.PAST] if goes_on else None,
         }
-        seed = experiment.seed if round_ == 1 else derived(experiment.seed, "round", round_)
-        return self._maker.get(
-            "recovery",
-            settings,
-            lambda network: stages.recover(
-                network,
-                cut,
-                self._splits,
-                recovery,
-                dense=experiment.dense,
-                dense_weights=dense_weights,
-                seed=seed,
-                teacher=self._maker.network(dense) if teaches else None,
-                goes_on=goes_on,
-                trainable=trainable(experiment.network, in_dense=False),
-            ),
-            self._tally,
-            parent=cut,
-            round_=round_,
-        )
+        network, key = cut, cut.content()
+        for link in links(training):
+            keeps = link.may_go_on or (goes_on and link.last == training.epochs)
+            of_link = {"before": key, "epochs": [link.first, link.last], "keeps_momentum": keeps}
+
+            def make(module: nn.Module, link: Link = link, before: Product = network, keeps: bool = keeps) -> Product:
+                return stages.recover(
+                    module,
+                    before,
+                    self._splits,
+                    recovery,
+                    dense=experiment.dense,
+                    dense_weights=dense_weights,
+                    seed=seed,
+                    teacher=self._maker.network(dense) if teaches else None,
+                    first=link.first,
+                    last=link.last,
+                    goes_on=keeps,
+                    trainable=trainable(experiment.network, in_dense=False),
+                )
+
+            network, key = self._maker.get(
+                "recovery", settings | of_link, make, self._tally, parent=network, round_=round_
+            )
+        if not goes_on:
+            # Measures are of the network, which is the same whether or not somebody may train on from here.
+            return replace(network, momentum={}), key
+        # A later round has to know of the cuts before it, which equal networks need not have in common.
+        past = cut.record[stages.PAST]
+        return replace(network, record={**network.record, stages.PAST: past}), digest({"network": key, "past": past})
 
     def _from_scratch(self, recipe: Recipe, cut: Product, *, round_: int, dense_weights: int) -> Product:
         """The control: the cut architecture with new weights, trained as the dense network for all epochs together."""

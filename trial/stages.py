@@ -42,14 +42,14 @@ __all__ = [
     "sparsify",
 ]
 
-VERSIONS = {"dense": 2, "sparsity": 2, "scores": 1, "cut": 3, "recovery": 3, "scratch": 1, "measure": 1}
+VERSIONS = {"dense": 3, "sparsity": 3, "scores": 1, "cut": 3, "recovery": 4, "scratch": 2, "measure": 1}
 
 TOLERANCE = 1e-4
 """How far logits of the thin network may lie from the masked one's, relative to the largest logit (float32)."""
 CHECKED = 64
 """Images on which the thin network and the masked one are compared."""
 PAST = "past"
-"""The entry of a cut's record that `past` reads, handed on by recovery."""
+"""The entry of a cut's record that `past` reads, handed on to the network recovered from it."""
 NEAR_ZERO = 0.01
 """A batch-norm scale below this counts as near zero."""
 
@@ -252,7 +252,7 @@ def past(product: Product) -> Past:
 
 def recover(
     network: nn.Module,
-    cut: Product,
+    before: Product,
     splits: Splits,
     recovery: Recovery,
     *,
@@ -260,16 +260,20 @@ def recover(
     dense_weights: int,
     seed: int,
     teacher: nn.Module | None = None,
+    first: int = 0,
+    last: int | None = None,
     goes_on: bool = False,
     trainable: Trainable = everything,
 ) -> Product:
     """Train the cut network, its masked weights held at zero.
 
-    ``dense`` is the dense network's training, which some recoveries follow; ``teacher`` the dense network, where
-    it teaches. ``goes_on`` keeps the momentum, for the round after this one.
+    ``before`` is what the network was made from: its cut, or this recovery's first ``first`` epochs; ``last`` is the
+    epoch to stop after, None the recovery's last. ``dense`` is the dense network's training, which some recoveries
+    follow; ``teacher`` the dense network, where it teaches. ``goes_on`` keeps the momentum, for whoever trains on.
     """
     training = recovery.training(dense)
-    recalibrate(network, splits, batches=recovery.recalibrate, batch=training.batch, seed=seed)
+    if first == 0:
+        recalibrate(network, splits, batches=recovery.recalibrate, batch=training.batch, seed=seed)
 
     def loss_of(images: Tensor, logits: Tensor, cross_entropy: Tensor) -> Tensor:
         if teacher is None:
@@ -278,7 +282,7 @@ def recover(
             taught = teacher(images)
         return (1 - recovery.distillation) * cross_entropy + recovery.distillation * distillation_loss(logits, taught)
 
-    momentum = dict(cut.momentum)
+    momentum = dict(before.momentum)
     with only(network, trainable):
         curve = train(
             network,
@@ -286,14 +290,14 @@ def recover(
             training,
             seed=seed,
             loss_of=loss_of,
-            before_step=lambda: cut.mask.zero_gradients(network),
-            after_step=lambda: cut.mask.zero_weights(network),
+            before_step=lambda: before.mask.zero_gradients(network),
+            after_step=lambda: before.mask.zero_weights(network),
             momentum=momentum,
             dense_weights=dense_weights,
+            first=first,
+            last=last,
         )
-    made = _product(network, curve, cut.mask)
-    record = {**made.record, PAST: cut.record.get(PAST)}
-    return replace(made, record=record, momentum=momentum if goes_on else {})
+    return replace(_product(network, curve, before.mask), momentum=momentum if goes_on else {})
 
 
 def scratch(

@@ -1,36 +1,34 @@
 """The store of stages: each is computed once, whoever asks, and read back checked.
 
-A stage lies in a folder named by its key: ``tensors.safetensors``, complete before it gets its name, and
-``manifest.json``, written last, with the stage's own record and the checksum of both. A folder without a
-manifest is no stage. Who makes a stage is settled by a claim that is handed in.
+Who makes a stage is settled by a claim that is handed in; how a stage lies on the disk is `trial.manifest`'s matter.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import os
-import tempfile
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from methods.core.mask import Mask
+from trial import manifest
+from trial.claims import CLAIMS, Claims, FileClaims
+from trial.durable import sweep, write_durably
+from trial.manifest import MANIFEST, STAGES, TENSORS
 
 __all__ = ["Claims", "FileClaims", "Product", "Store", "StoreDamaged", "write_durably"]
 
 _MASK = "mask:"
 _MOMENTUM = "momentum:"
-TENSORS = "tensors.safetensors"
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -86,53 +84,45 @@ class Product:
         }
 
 
-class Claims(Protocol):
-    """Settles who makes a stage: whoever holds a key's claim; a claim ends when its holder dies."""
-
-    def claim(self, key: str) -> AbstractContextManager[None]:
-        """Wait for the key's claim and hold it inside the block."""
-        ...
-
-
-class FileClaims:
-    """Claims of the processes of one machine: file locks, which the system takes back from the dead."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
-        """Wait for the key's lock and hold it inside the block."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / key).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
 class StoreDamaged(UserWarning):
     """A stage did not read back as it was written, and is made again."""
 
 
 class Store:
-    """Stages by key, in a folder."""
+    """Stages by key, in a folder. Nobody removes stages from it for as long as this lives."""
 
     def __init__(self, folder: Path, claims: Claims) -> None:
         self._folder = folder
         self._claims = claims
+        self._share = claims.use()
+        self._making: set[tuple[int, str]] = set()
 
-    def get_or_make(self, key: str, make: Callable[[], Product]) -> tuple[Product, bool]:
+    @classmethod
+    def of(cls, study: Path) -> Store:
+        """The store of a study on this machine."""
+        return cls(study / STAGES, FileClaims(study / STAGES / CLAIMS))
+
+    def get_or_make(self, key: str, make: Callable[[], Product], *, kind: str | None = None) -> tuple[Product, bool]:
         """Return the stage and whether this call made it; two callers with one key make it once.
 
-        ``make`` runs inside the key's claim; when it raises, nothing is stored and the next caller tries again.
+        ``make`` runs inside the key's claim; when it raises, nothing is stored and the next caller tries again. It may
+        ask for other keys. ``kind`` is what a listing calls the stage.
         """
         found = self._read(key)
         if found is not None:
             return found, False
+        here = (threading.get_ident(), key)
+        assert here not in self._making, f"stage {key[:16]} asks for itself, and would wait for ever"
         with self._claims.claim(key):
             found = self._read(key)
             if found is not None:
                 return found, False
-            self._write(key, make())
+            self._making.add(here)
+            try:
+                made = make()
+            finally:
+                self._making.remove(here)
+            self._write(key, made, kind=kind)
             # What goes on is what was read back, so a stage that does not load never reaches a row.
             stored = self._read(key)
             if stored is None:
@@ -142,49 +132,27 @@ class Store:
     def _read(self, key: str) -> Product | None:
         folder = self._folder / key
         try:
-            manifest = json.loads((folder / MANIFEST).read_bytes())
-            data, record = (folder / TENSORS).read_bytes(), manifest["record"]
-            if _checksum(data, record) != manifest["sha256"]:
-                raise ValueError("its checksum is wrong")
-            return Product.from_bytes(data, record)
+            said = manifest.read(folder)
+            data = (folder / TENSORS).read_bytes()
+            manifest.check([data], said)
+            found = Product.from_bytes(data, said["record"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"stage {key[:16]} is damaged ({error}): it is made again", StoreDamaged, stacklevel=3)
             return None
+        # When it was last used, for whoever makes room; a folder that may only be read keeps its times.
+        with suppress(OSError):
+            os.utime(folder / MANIFEST)
+        return found
 
-    def _write(self, key: str, made: Product) -> None:
+    def _write(self, key: str, made: Product, *, kind: str | None) -> None:
         folder = self._folder / key
         folder.mkdir(parents=True, exist_ok=True)
-        # As it will be read: JSON makes lists of tuples and text of keys.
-        data, record = made.to_bytes(), json.loads(json.dumps(dict(made.record)))
-        manifest = {"sha256": _checksum(data, record), "record": record}
+        # Inside the claim: what lies here is of makers who died, or damaged.
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for name in (TENSORS, MANIFEST):
+            sweep(folder / name)
+        data = made.to_bytes()
         write_durably(folder / TENSORS, data)
-        write_durably(folder / MANIFEST, json.dumps(manifest).encode())
-
-
-def _checksum(data: bytes, record: Mapping[str, Any]) -> str:
-    """Of tensors and record together: a record alone can hold what a row needs."""
-    hasher = hashlib.sha256(data)
-    hasher.update(json.dumps(record, sort_keys=True).encode())
-    return hasher.hexdigest()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it is either there, complete and on the disk, or not there at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # noqa: PTH101  # mkstemp's 0600 would hide a shared study from its readers
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        write_durably(folder / MANIFEST, manifest.manifest(data, made.record, kind=kind))

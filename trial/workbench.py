@@ -24,7 +24,7 @@ from trial.plan import Plan
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
-from trial.store import FileClaims, Store
+from trial.store import Store
 
 __all__ = ["Workbench"]
 
@@ -46,7 +46,7 @@ class Workbench:
         self._worker = worker
         self._maker = Maker(
             experiment,
-            Store(study / "stages", FileClaims(study / "stages" / "claims")),
+            Store.of(study),
             fingerprint=self.fingerprint,
             classes=len(self.classes),
             device=self.device,

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -96,28 +97,6 @@ def started() -> Iterator[Callable[..., BaseProcess]]:
         child.join(PATIENCE)
 
 
-def _one_of_a_crowd(folder: Path, makes: Path, first: int) -> None:
-    def make(number: int) -> Product:
-        with makes.open("a") as log:
-            log.write(f"{number}\n")
-        time.sleep(0.03)
-        return product(number)
-
-    for step in range(6):
-        number = (first + step) % 6
-        found, _ = opened(folder).get_or_make(f"key{number}", lambda number=number: make(number))
-        assert_equal(found, product(number))
-
-
-def test_eight_processes_make_six_stages_six_times(tmp_path: Path, started: Callable[..., BaseProcess]) -> None:
-    makes = tmp_path / "makes"
-    crowd = [started(_one_of_a_crowd, tmp_path / "stages", makes, first) for first in range(8)]
-    for child in crowd:
-        child.join(PATIENCE)
-    assert [child.exitcode for child in crowd] == [0] * 8
-    assert sorted(makes.read_text().split()) == [str(number) for number in range(6)]
-
-
 def _hang(there: Path) -> None:
     there.touch()
     time.sleep(PATIENCE * 2)
@@ -145,7 +124,7 @@ def test_a_killed_maker_leaves_no_stage_and_blocks_nobody(
     there, folder = tmp_path / "there", tmp_path / "stages"
     maker = started(hang, folder, there)
     _wait_for(there.exists)
-    waiting = started(_one_of_a_crowd_that_waits, folder, tmp_path / "waited")
+    waiting = started(_waits, folder, tmp_path / "waited")
     time.sleep(0.1)
     assert not (tmp_path / "waited").exists(), "the claim was not held"
     os.kill(maker.pid or 0, signal.SIGKILL)
@@ -154,10 +133,11 @@ def test_a_killed_maker_leaves_no_stage_and_blocks_nobody(
     assert waiting.exitcode == 0
     assert time.monotonic() - killed < 5
     assert (tmp_path / "waited").read_text() == "True"
+    assert sorted(file.name for file in (folder / "key").iterdir()) == [MANIFEST, TENSORS], "leftovers of the dead"
     assert_equal(opened(folder).get_or_make("key", never)[0], product())
 
 
-def _one_of_a_crowd_that_waits(folder: Path, waited: Path) -> None:
+def _waits(folder: Path, waited: Path) -> None:
     with warnings.catch_warnings():
         # Tensors without a manifest are no stage, and no damage either.
         warnings.simplefilter("error", StoreDamaged)
@@ -265,6 +245,31 @@ def test_a_record_is_returned_as_it_will_be_read(tmp_path: Path) -> None:
     made = store.get_or_make("key", lambda: Product({}, record={"shape": (1, 2), "by place": {10: "a", 9: "b"}}))[0]
     assert made.record == {"shape": [1, 2], "by place": {"10": "a", "9": "b"}}
     assert store.get_or_make("key", never)[0].record == made.record
+
+
+def test_a_stage_of_an_older_version_without_a_kind_is_read_and_checked(tmp_path: Path) -> None:
+    """Manifests once said record and checksum alone, the checksum of tensors and record."""
+    store = opened(tmp_path)
+    store.get_or_make("key", product)
+    tensors, manifest = (tmp_path / "key" / name for name in (TENSORS, MANIFEST))
+    record = product().record
+    summed = hashlib.sha256(tensors.read_bytes() + json.dumps(record, sort_keys=True).encode()).hexdigest()
+    manifest.write_text(json.dumps({"sha256": summed, "record": record}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StoreDamaged)
+        assert_equal(store.get_or_make("key", never)[0], product())
+    _damage(manifest, lambda data: data.replace(b"0.75", b"0.95"))
+    with pytest.warns(StoreDamaged):
+        assert store.get_or_make("key", product)[1]
+
+
+def test_a_stage_that_is_read_counts_as_used(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.get_or_make("key", product)
+    os.utime(tmp_path / "key" / MANIFEST, (1e9, 1e9))
+    before = time.time()
+    store.get_or_make("key", never)
+    assert (tmp_path / "key" / MANIFEST).stat().st_mtime >= before - 1
 
 
 def test_one_bit_of_a_mask_changes_the_content() -> None:
