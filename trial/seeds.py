@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-__all__ = ["derived", "generator"]
+__all__ = ["derived", "generator", "seeded"]
 
 
 def derived(seed: int, *path: str | int) -> int:
@@ -22,3 +24,19 @@ def derived(seed: int, *path: str | int) -> int:
 def generator(seed: int, *path: str | int) -> torch.Generator:
     """Make a CPU generator seeded by ``derived(seed, *path)``: the same stream whatever device trains."""
     return torch.Generator().manual_seed(derived(seed, *path))
+
+
+@contextmanager
+def seeded(seed: int, *path: str | int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators by ``derived(seed, *path)`` in the block, and leave them as they were.
+
+    The CPU's, and that of ``device`` where it is a GPU: what dropout and a network's own noise draw from.
+    """
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        # Not torch.manual_seed, which seeds every GPU: fork_rng restores only the one named.
+        torch.default_generator.manual_seed(derived(seed, *path))
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(derived(seed, *path))
+        yield

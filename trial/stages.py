@@ -41,7 +41,7 @@ __all__ = [
     "sparsify",
 ]
 
-VERSIONS = {"dense": 2, "sparsity": 2, "scores": 1, "cut": 3, "recovery": 3, "scratch": 1, "measure": 1}
+VERSIONS = {"dense": 3, "sparsity": 3, "scores": 1, "cut": 3, "recovery": 4, "scratch": 2, "measure": 1}
 
 TOLERANCE = 1e-4
 """How far logits of the thin network may lie from the masked one's, relative to the largest logit (float32)."""

@@ -16,6 +16,7 @@ from methods.core.modes import in_eval_mode
 from trial.augmentation import draw, normalised, picked
 from trial.data import ImageSet, Splits
 from trial.schedules import Schedule, rate_at
+from trial.seeds import seeded
 from trial.weights import nonzero_weights, weights_total
 
 __all__ = ["Epoch", "Training", "TrainingDiverged", "evaluate", "train"]
@@ -80,10 +81,14 @@ def train(
     momentum: dict[str, Tensor] | None = None,
     dense_weights: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    first: int = 0,
+    last: int | None = None,
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
 
-    On a CPU the result is the same bits for the same seed, thread count and torch.
+    On a CPU the result is the same bits for the same seed, thread count and torch, whatever the state of torch's
+    global generator, which is left as it was; and whether a training runs in one piece or in several, each going
+    on with the network and the momentum that the one before left: all that an epoch draws is drawn by its number.
 
     Args:
         network: On the device that holds the splits.
@@ -98,10 +103,15 @@ def train(
             here at the end.
         dense_weights: `weights_total` of the unpruned network, which sparsity is a share of; None where this is it.
         on_epoch: Called with each epoch as it ends; what it raises ends the training.
+        first: Epochs that were done before, 0 ≤ first; rate, order and changes go on as if they had been done here.
+        last: The number of the epoch after which to stop, first ≤ last ≤ ``training.epochs``, which the schedule is
+            spread over; None runs all of them.
 
     Raises:
         TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
     """
+    last = training.epochs if last is None else last
+    assert 0 <= first <= last <= training.epochs
     parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimiser = torch.optim.SGD(
         parameters.values(),
@@ -120,44 +130,47 @@ def train(
     assert batches, "a training set has at least two images"
     steps = training.epochs * len(batches)
     epochs = []
-    for epoch in range(training.epochs):
-        network.train()
-        changes = draw(n, splits.augment if training.augment else (), seed=seed, epoch=epoch, device=device)
-        labels = splits.train.labels[changes.order]
-        losses = torch.empty(len(batches), device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        rate = training.rate
-        for number, batch in enumerate(batches):
-            rate = rate_at(training.schedule, epoch * len(batches) + number, steps=steps, rate=training.rate)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            images = normalised(picked(splits.train.images, changes, batch), splits)
-            logits = network(images)
-            smoothed = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
-            loss = loss_of(images, logits, smoothed)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            before_step()
-            optimiser.step()
-            after_step()
-            losses[number] = loss.detach()
-            correct += (logits.detach().argmax(1) == labels[batch]).sum()
-        _check_finite(losses, epoch=epoch + 1)
-        sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
-        val_loss, val_accuracy = evaluate(network, splits.validation, splits)
-        if not math.isfinite(val_loss):
-            raise TrainingDiverged(f"the validation loss was {val_loss} after epoch {epoch + 1}: a lower rate may help")
-        epochs.append(
-            Epoch(
-                epoch=epoch + 1,
-                train_loss=float((losses.double() * sizes).sum() / sizes.sum()),
-                train_accuracy=int(correct) / int(sizes.sum()),
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                sparsity=1 - nonzero_weights(network) / max(1, dense_weights or weights_total(network)),
-                rate=rate,
+    for epoch in range(first, last):
+        with seeded(seed, "training", epoch, device=device):
+            network.train()
+            changes = draw(n, splits.augment if training.augment else (), seed=seed, epoch=epoch, device=device)
+            labels = splits.train.labels[changes.order]
+            losses = torch.empty(len(batches), device=device)
+            correct = torch.zeros((), dtype=torch.int64, device=device)
+            rate = training.rate
+            for number, batch in enumerate(batches):
+                rate = rate_at(training.schedule, epoch * len(batches) + number, steps=steps, rate=training.rate)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                images = normalised(picked(splits.train.images, changes, batch), splits)
+                logits = network(images)
+                smoothed = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
+                loss = loss_of(images, logits, smoothed)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                before_step()
+                optimiser.step()
+                after_step()
+                losses[number] = loss.detach()
+                correct += (logits.detach().argmax(1) == labels[batch]).sum()
+            _check_finite(losses, epoch=epoch + 1)
+            sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
+            val_loss, val_accuracy = evaluate(network, splits.validation, splits)
+            if not math.isfinite(val_loss):
+                raise TrainingDiverged(
+                    f"the validation loss was {val_loss} after epoch {epoch + 1}: a lower rate may help"
+                )
+            epochs.append(
+                Epoch(
+                    epoch=epoch + 1,
+                    train_loss=float((losses.double() * sizes).sum() / sizes.sum()),
+                    train_accuracy=int(correct) / int(sizes.sum()),
+                    val_loss=val_loss,
+                    val_accuracy=val_accuracy,
+                    sparsity=1 - nonzero_weights(network) / max(1, dense_weights or weights_total(network)),
+                    rate=rate,
+                )
             )
-        )
         if on_epoch is not None:
             on_epoch(epochs[-1])
     if momentum is not None:

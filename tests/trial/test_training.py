@@ -1,5 +1,6 @@
 """The loop: it learns, gives the same bits twice, and calls its hooks when it says."""
 
+import itertools
 import math
 
 import pytest
@@ -211,3 +212,64 @@ def test_evaluate_restores_each_modules_mode_and_changes_no_statistics():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Training(**{"epochs": 1, **wrong})
+
+
+def dropping(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(192, 32), nn.BatchNorm1d(32), nn.Dropout(0.5), nn.Linear(32, 3)
+    )
+
+
+def test_dropout_is_drawn_by_the_trainings_seed_and_the_global_state_is_left_alone():
+    """A network with dropout came out with other bits each time it was trained."""
+    results = []
+    for noise, seed in ((1, 0), (2, 0), (1, 3)):
+        network = dropping()
+        torch.manual_seed(noise)
+        before = torch.random.get_rng_state()
+        train(network, splits(), Training(epochs=2, batch=50), seed=seed)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        results.append(state(network))
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_dropout_differs_from_epoch_to_epoch():
+    network, seen = dropping(), []
+    network[4].register_forward_hook(lambda _module, _given, made: seen.append(made == 0) if network.training else None)
+    train(network, splits(train=50), Training(epochs=2, batch=50, rate=1e-9), seed=0)
+    assert len(seen) == 2
+    assert not torch.equal(*seen)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine", "step"])
+@pytest.mark.parametrize("cuts", [(0, 2, 5), (0, 1, 2, 3, 4, 5)])
+def test_a_training_in_pieces_equals_one_in_one_piece(schedule, cuts):
+    settings = Training(epochs=5, batch=40, rate=0.05, schedule=schedule)
+    whole, momentum = dropping(), {}
+    curve = train(whole, splits(), settings, seed=4, momentum=momentum)
+    pieces, handed_on, parts = dropping(), {}, []
+    for first, last in itertools.pairwise(cuts):
+        parts += train(pieces, splits(), settings, seed=4, momentum=handed_on, first=first, last=last)
+    assert same(state(whole), state(pieces))
+    assert same(momentum, handed_on)
+    assert parts == curve
+    assert [epoch.epoch for epoch in parts] == [1, 2, 3, 4, 5]
+
+
+def test_at_a_constant_rate_a_longer_training_goes_on_from_a_shorter_one():
+    five, ten = (Training(epochs=epochs, batch=40, rate=0.05, schedule="constant") for epochs in (2, 4))
+    whole, pieces, momentum = dropping(), dropping(), {}
+    curve = train(whole, splits(), ten, seed=4)
+    parts = train(pieces, splits(), five, seed=4, momentum=momentum)
+    parts += train(pieces, splits(), ten, seed=4, momentum=momentum, first=2)
+    assert same(state(whole), state(pieces))
+    assert parts == curve
+
+
+def test_no_epoch_between_first_and_last_changes_nothing():
+    network = vgg()
+    before = state(network)
+    assert train(network, splits(), Training(epochs=3), seed=0, first=2, last=2) == []
+    assert same(before, state(network))
