@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Layout", "Numerics", "Precision", "autocast", "computing"]
+__all__ = ["Layout", "Numerics", "Precision", "autocast", "computing", "device_here"]
 
 Precision = Literal["float32", "bfloat16"]
 Layout = Literal["channels-last", "contiguous"]
@@ -60,3 +60,8 @@ def computing(precision: Precision, *, threads: int) -> Iterator[None]:
 def autocast(device: torch.device) -> torch.autocast:
     """Let a network's pass compute in the precision that `computing` set, float32 outside of it."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_precision.get() == "bfloat16")
+
+
+def device_here() -> torch.device:
+    """Where this process trains: its first GPU, or the CPU where it sees none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

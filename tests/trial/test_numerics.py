@@ -5,12 +5,15 @@ import torch
 from torch import nn
 
 from tests.trial.images import splits
+from trial.experiment import Experiment
 from trial.networks import Network, build
 from trial.numerics import Numerics, autocast, computing
+from trial.recipe import Recipe
 from trial.recovery import Recovery, recalibrate
 from trial.stages import recover
 from trial.store import Product
 from trial.training import Training, evaluate, train
+from trial.workbench import Workbench
 
 CPU = torch.device("cpu")
 LAYOUTS = [torch.channels_last, torch.contiguous_format]
@@ -101,6 +104,22 @@ def test_a_single_image_and_no_epochs_work_in_bfloat16():
     with computing("bfloat16", threads=1):
         assert train(network, data, Training(epochs=0), seed=0) == []
         assert len(train(network, data, Training(epochs=1, batch=20), seed=0)) == 1
+
+
+@pytest.mark.parametrize("layout", ["channels-last", "contiguous"])
+def test_a_trial_in_bfloat16_is_complete_and_its_row_says_so(tmp_path, layout):
+    """The thin network is compared with the masked one within 1e-4, which bfloat16 would miss."""
+    given = {
+        "network": {"name": "vgg16-bn", "width": 0.05},
+        "data": {"name": "digits", "images": 60, "augment": ["shift", "rotation", "cutout"]},
+        "dense": {"epochs": 1, "clip": 1.0},
+        "recovery": {"epochs": 1, "distillation": 0.5, "recalibrate": 1},
+        "numerics": {"precision": "bfloat16", "layout": layout},
+    }
+    experiment = Experiment.parse(given, where="spec.yaml")
+    bench = Workbench(experiment, tmp_path, study_name="study", worker="test")
+    row = bench.run(Recipe.parse({"method": "filter-l1", "ratio": 0.3}, experiment, where="recipe"))
+    assert (row["state"], row["error"], row["precision"]) == ("complete", None, "bfloat16")
 
 
 def test_layouts_are_torchs() -> None:
