@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from tests.trial.images import splits
 from trial.experiment import Experiment
@@ -118,7 +119,17 @@ def test_a_trial_in_bfloat16_is_complete_and_its_row_says_so(tmp_path, layout):
     }
     experiment = Experiment.parse(given, where="spec.yaml")
     bench = Workbench(experiment, tmp_path, study_name="study", worker="test")
+    trained, evaluated = set(), set()
+
+    def note(module, given, made):  # noqa: ARG001
+        if isinstance(module, nn.Conv2d):
+            (trained if module.training else evaluated).add(made.dtype)
+
+    noting = register_module_forward_hook(note)
     row = bench.run(Recipe.parse({"method": "filter-l1", "ratio": 0.3}, experiment, where="recipe"))
+    noting.remove()
+    assert trained == {torch.bfloat16}
+    assert evaluated == {torch.bfloat16, torch.float32}
     assert (row["state"], row["error"], row["precision"]) == ("complete", None, "bfloat16")
 
 
