@@ -51,7 +51,7 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
     with _terminated_as_interrupted(), writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with driving(folder):
-            spec = enter(folder, spec)
+            spec = enter(folder, spec, splits)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             progress = on_this_terminal(
                 space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows

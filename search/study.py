@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import WrongInput
 from search.spec import Spec
+from trial.data import Splits
 from trial.experiment import Experiment
+from trial.numerics import device_here
+from trial.probe import probe
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, check_unchanged, read_all
 from trial.store import write_durably
@@ -21,17 +24,22 @@ MAY_CHANGE = {"search.trials", "workers"}
 """What another run of a study may say anew: neither decides a trial's outcome."""
 
 
-def enter(study: Path, spec: Spec) -> Spec:
+def enter(study: Path, spec: Spec, splits: Splits | None = None, *, say: Callable[[str], None] = print) -> Spec:
     """Freeze the spec into a new study's folder, or check that an old study's is the same; return what holds.
 
-    Settings of ``numerics`` that the spec does not give are the frozen ones. Raises WrongInput where the folder
-    belongs to another spec, one line for each path that differs.
+    Settings of ``numerics`` that the spec does not give are the frozen ones; in a new study those that a probe on
+    ``splits`` settles, which ``say`` is told in one line; without splits nothing is timed. Raises WrongInput where
+    the folder belongs to another spec, one line for each path that differs.
     """
     frozen = study / SPEC
     if not frozen.exists():
         if any(study.glob("rows/*.json")):
             raise WrongInput(f"{study} holds rows and no {SPEC}: name a folder of its own with --study")
         spec = spec.with_numerics()
+        probed = probe(spec.experiment(), splits, device=device_here()) if splits is not None else None
+        if probed is not None:
+            spec = spec.model_copy(update={"numerics": probed.numerics})
+            say(str(probed))
         _freeze(frozen, spec)
         return spec
     old: Spec = Spec.parse(read(frozen), where=frozen)

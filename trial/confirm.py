@@ -28,6 +28,7 @@ from trial.course import Course
 from trial.data import ImageSet, Splits, load_test
 from trial.experiment import Experiment
 from trial.maker import NotStored
+from trial.numerics import computing
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, check_unchanged, read_all, writable
 from trial.training import Epoch, evaluate
@@ -230,8 +231,9 @@ def _lines(
                 each.recipe, stored_only=as_trained, on_epoch=_quarters(bench, what, say)
             )
             line |= {name: value for name, value in measures.items() if name in line}
-            torch.set_num_threads(bench.experiment.numerics.threads)
-            line |= class_by_class(network, images, bench.splits)
+            numerics = bench.experiment.numerics
+            with computing(numerics.precision, threads=numerics.threads):
+                line |= class_by_class(network, images, bench.splits)
             if not math.isfinite(line["test_loss"]):
                 raise ArithmeticError("test_loss came out as NaN or infinite")
             line["state"] = "complete"

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from analysis.errors import WrongInput, nearest
 from trial.data import Data
 from trial.networks import Network
+from trial.numerics import Numerics
 from trial.recovery import Recovery
 from trial.training import Training
 
-__all__ = ["Experiment", "Numerics", "explain"]
-
-
-class Numerics(BaseModel):
-    """How numbers are computed: frozen when a study is made, since it can change a result's last bits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    precision: Literal["float32"] = Field("float32", description="the type that training computes in")
-    layout: Literal["channels-last", "contiguous"] = Field(
-        "channels-last", description="how images lie in memory; channels-last is what CPUs and GPUs convolve fastest"
-    )
-    threads: int = Field(1, ge=1, description="CPU threads of one trial")
-    dense_threads: int = Field(1, ge=1, description="CPU threads of dense training, which everyone waits for")
+__all__ = ["Experiment", "explain"]
 
 
 class Experiment(BaseModel):

@@ -12,6 +12,7 @@ from torch import nn
 from methods.core.removal import fit_shapes
 from trial.experiment import Experiment
 from trial.networks import build, identity
+from trial.numerics import computing
 from trial.recipe import digest
 from trial.stages import VERSIONS
 from trial.store import Product, Store
@@ -112,8 +113,8 @@ class Maker:
         def make_it() -> Product:
             if not self._makes:
                 raise NotStored(f"stage {name} ({key[:16]}) is not stored")
-            torch.set_num_threads(threads)
-            return make(self.network(parent))
+            with computing(self.experiment.numerics.precision, threads=threads):
+                return make(self.network(parent))
 
         product, made = self._store.get_or_make(key, make_it, kind=name)
         tally.count(product, stage=name, round_=round_, made=made)
@@ -127,7 +128,6 @@ class Maker:
         )
         if product is not None:
             fit_shapes(network, dict(product.tensors))
-        last = self.experiment.numerics.layout == "channels-last"
-        layout = torch.channels_last if last else torch.contiguous_format
+        layout = self.experiment.numerics.memory_format
         network.to(self._device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
         return network.eval()

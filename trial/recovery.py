@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from trial.augmentation import normalised
 from trial.data import Splits
+from trial.numerics import autocast
 from trial.schedules import Schedule
 from trial.seeds import generator
 from trial.training import Training
@@ -78,7 +79,7 @@ def recalibrate(network: nn.Module, splits: Splits, *, batches: int, batch: int,
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
         norm.train()
-    with torch.no_grad():
+    with torch.no_grad(), autocast(order.device):
         for start in range(0, min(batches * batch, len(order)), batch):
             chosen = order[start : start + batch]
             if len(chosen) > 1:

@@ -15,6 +15,7 @@ from methods.core.mask import Mask
 from methods.core.method import Evidence, Method
 from methods.core.units import channel_groups, weighted_layers
 from trial import stages
+from trial.numerics import computing
 from trial.recipe import Recipe
 from trial.training import evaluate
 from trial.workbench import Workbench
@@ -43,7 +44,7 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
     splits = workbench.splits
     seen = stages.evidence(splits, method, seed=workbench.experiment.seed, past=Past())
     seen = replace(seen, seen=method.look(network, seen))
-    loss, accuracy = evaluate(network, splits.validation, splits)
+    loss, accuracy = _evaluated(network, workbench)
     yield {"layer": "", "ratio": 0.0, "ratio_achieved": 0.0, "val_accuracy": accuracy, "val_loss": loss}
     for layer, alone in _alone(method, network, seen):
         for ratio in ratios:
@@ -51,7 +52,7 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
             cut = copy.deepcopy(network)
             cut.load_state_dict({**cut.state_dict(), **chosen.replaced})
             Mask.of_weights(cut, chosen).merged(Mask.of_channels(cut, chosen, seen.images[:1])).zero_weights(cut)
-            loss, accuracy = evaluate(cut, splits.validation, splits)
+            loss, accuracy = _evaluated(cut, workbench)
             yield {
                 "layer": layer,
                 "ratio": ratio,
@@ -59,6 +60,13 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
                 "val_accuracy": accuracy,
                 "val_loss": loss,
             }
+
+
+def _evaluated(network: nn.Module, workbench: Workbench) -> tuple[float, float]:
+    """Loss and accuracy as the study's trials compute them; never held over a yield, where others compute."""
+    numerics = workbench.experiment.numerics
+    with computing(numerics.precision, threads=numerics.threads):
+        return evaluate(network, workbench.splits.validation, workbench.splits)
 
 
 def _alone(method: Method, network: nn.Module, seen: Evidence) -> Iterator[tuple[str, Method]]:

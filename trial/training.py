@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,13 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.core.modes import in_eval_mode
-from trial.augmentation import draw, normalised, picked
+from trial.augmentation import draw, normalised, prepared
 from trial.data import ImageSet, Splits
+from trial.numerics import autocast
 from trial.schedules import Schedule, rate_at
 from trial.seeds import seeded
 from trial.weights import nonzero_weights, weights_total
 
 __all__ = ["Epoch", "Training", "TrainingDiverged", "evaluate", "train"]
+
+CHECKED = 64
+"""Steps after which losses are looked at: a GPU need not be waited for at each."""
 
 
 class Training(BaseModel):
@@ -36,6 +40,10 @@ class Training(BaseModel):
     label_smoothing: Annotated[
         float, Field(ge=0, le=0.95, description="Share of the target that is spread evenly over the classes.")
     ] = 0.0
+    clip: Annotated[
+        float | None,
+        Field(gt=0, description="The largest L2 norm of all gradients together; longer ones are scaled down to it."),
+    ] = None
     augment: Annotated[bool, Field(description="Change training images as the data settings say.")] = True
 
 
@@ -86,6 +94,7 @@ def train(
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
 
+    Passes are computed as `trial.numerics.computing` says; weights, gradients and momentum are float32.
     On a CPU the result is the same bits for the same seed, thread count and torch, whatever the state of torch's
     global generator, which is left as it was; and whether a training runs in one piece or in several, each going
     on with the network and the momentum that the one before left: all that an epoch draws is drawn by its number.
@@ -96,9 +105,9 @@ def train(
             batch norm cannot take a variance.
         training: The settings; 0 epochs change nothing.
         seed: Of order and augmentation.
-        before_step: Called after the gradients are there and before they are used.
+        before_step: Called after the gradients are there and before they are clipped and used.
         after_step: Called after the weights changed.
-        loss_of: Makes the loss of a batch's normalised images, its logits and their cross entropy.
+        loss_of: Makes the loss of a batch's normalised images, its logits (float32) and their cross entropy.
         momentum: The momentum of each parameter by its name; taken up at the start where there is any, and left
             here at the end.
         dense_weights: `weights_total` of the unpruned network, which sparsity is a share of; None where this is it.
@@ -108,22 +117,13 @@ def train(
             spread over; None runs all of them.
 
     Raises:
-        TrainingDiverged: A step's loss or the validation loss was NaN or infinite; checked once an epoch.
+        TrainingDiverged: A step's loss or the validation loss was NaN or infinite; looked at every 64 steps
+            and at an epoch's end.
     """
     last = training.epochs if last is None else last
     assert 0 <= first <= last <= training.epochs
     parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    optimiser = torch.optim.SGD(
-        parameters.values(),
-        lr=training.rate,
-        momentum=training.momentum,
-        nesterov=training.momentum > 0,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
-    for name, buffer in (momentum or {}).items():
-        # In the parameter's own memory layout: the fused optimiser walks both as they lie.
-        optimiser.state[parameters[name]]["momentum_buffer"] = torch.empty_like(parameters[name]).copy_(buffer)
+    optimiser = _optimiser(parameters, training, momentum or {})
     n, device = len(splits.train), splits.train.images.device
     batches = [slice(start, min(start + training.batch, n)) for start in range(0, n, training.batch)]
     batches = [batch for batch in batches if batch.stop - batch.start > 1]
@@ -142,18 +142,26 @@ def train(
                 rate = rate_at(training.schedule, epoch * len(batches) + number, steps=steps, rate=training.rate)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                images = normalised(picked(splits.train.images, changes, batch), splits)
-                logits = network(images)
-                smoothed = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
-                loss = loss_of(images, logits, smoothed)
+                images = prepared(splits, changes, batch)
+                with autocast(device):
+                    # In float32 from here on: a logit of bfloat16 has three digits.
+                    logits = network(images).float()
+                    smoothed = functional.cross_entropy(logits, labels[batch], label_smoothing=training.label_smoothing)
+                    loss = loss_of(images, logits, smoothed)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 before_step()
+                if training.clip is not None:
+                    # After the hook, which adds a penalty's subgradient or zeroes what is masked: the bound is on the
+                    # gradient that is used. Before the optimiser, which adds weight decay and momentum to it.
+                    nn.utils.clip_grad_norm_(parameters.values(), training.clip)
                 optimiser.step()
                 after_step()
                 losses[number] = loss.detach()
                 correct += (logits.detach().argmax(1) == labels[batch]).sum()
-            _check_finite(losses, epoch=epoch + 1)
+                if (number + 1) % CHECKED == 0:
+                    _check_finite(losses[: number + 1], of=len(batches), epoch=epoch + 1)
+            _check_finite(losses, of=len(batches), epoch=epoch + 1)
             sizes = torch.tensor([batch.stop - batch.start for batch in batches], device=device)
             val_loss, val_accuracy = evaluate(network, splits.validation, splits)
             if not math.isfinite(val_loss):
@@ -183,6 +191,8 @@ def train(
 def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int = 500) -> tuple[float, float]:
     """Mean cross entropy in nats and accuracy in [0, 1], in eval mode; each module's own mode is restored.
 
+    The pass is computed as `trial.numerics.computing` says, the loss in float32.
+
     Args:
         network: On the device that holds the images.
         images: At least one.
@@ -192,20 +202,37 @@ def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int
     device = images.images.device
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with in_eval_mode(network), torch.inference_mode():
+    with in_eval_mode(network), torch.inference_mode(), autocast(device):
         for start in range(0, len(images), batch):
             labels = images.labels[start : start + batch]
-            logits = network(normalised(images.images[start : start + batch], splits))
+            logits = network(normalised(images.images[start : start + batch], splits)).float()
             total += functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
     return float(total) / len(images), int(correct) / len(images)
 
 
-def _check_finite(losses: Tensor, *, epoch: int) -> None:
+def _optimiser(
+    parameters: Mapping[str, nn.Parameter], training: Training, momentum: Mapping[str, Tensor]
+) -> torch.optim.Optimizer:
+    """SGD over all parameters in one pass, its momentum taken up where there is any."""
+    optimiser = torch.optim.SGD(
+        parameters.values(),
+        lr=training.rate,
+        momentum=training.momentum,
+        nesterov=training.momentum > 0,
+        weight_decay=training.weight_decay,
+        fused=True,
+    )
+    for name, buffer in momentum.items():
+        # In the parameter's own memory layout: the fused optimiser walks both as they lie.
+        optimiser.state[parameters[name]]["momentum_buffer"] = torch.empty_like(parameters[name]).copy_(buffer)
+    return optimiser
+
+
+def _check_finite(losses: Tensor, *, of: int, epoch: int) -> None:
     finite = losses.isfinite()
     if not finite.all():
         step = int(finite.logical_not().int().argmax())
         raise TrainingDiverged(
-            f"the loss was {float(losses[step])} at step {step + 1} of {len(losses)} in epoch {epoch}: "
-            "a lower rate may help"
+            f"the loss was {float(losses[step])} at step {step + 1} of {of} in epoch {epoch}: a lower rate may help"
         )

@@ -20,6 +20,7 @@ from trial.data import Splits, load
 from trial.experiment import Experiment
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
+from trial.numerics import device_here
 from trial.plan import Plan
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
@@ -38,7 +39,7 @@ class Workbench:
 
     def __init__(self, experiment: Experiment, study: Path, *, study_name: str, worker: str) -> None:
         self.experiment = experiment
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_here()
         keep_freed_memory()
         self._splits = load(experiment.data, device=str(self.device))
         self._study = study

@@ -23,7 +23,7 @@ SPEC: dict[str, Any] = {
     "dense": {"epochs": 1},
     "sparsity": {"epochs": 1},
     "recovery": {"epochs": 1},
-    "numerics": {"threads": 1, "dense_threads": 1},
+    "numerics": {"precision": "float32", "layout": "channels-last", "threads": 1, "dense_threads": 1},
     "search": {"methods": {"filter-l1": {"ratio": "any", "scope": "any"}, "magnitude-global": "any"}, "trials": 4},
     "workers": 2,
 }

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from analysis.errors import WorkFailed, WrongInput
 from search.spec import Spec
 from search.study import differences, enter, own_rows
+from tests.trial.images import splits
 from trial.recipe import Recipe, trial_id
 from trial.rows import blank, writable
 
@@ -50,6 +52,29 @@ def test_numerics_that_are_not_given_are_the_frozen_ones(tmp_path: Path, monkeyp
     assert enter(tmp_path, Spec.parse(without, where="spec.yaml")).numerics == first.numerics
     with pytest.raises(WrongInput, match=r"numerics.threads: 4 → 1"):
         enter(tmp_path, spec(numerics={"threads": 1}))
+
+
+def test_a_new_study_is_probed_once_and_keeps_what_was_chosen(tmp_path: Path) -> None:
+    said: list[str] = []
+    first = enter(tmp_path, spec(), splits(train=20), say=said.append)
+    assert [line.split(":")[0] for line in said] == ["numerics"]
+    frozen = yaml.safe_load((tmp_path / "spec.yaml").read_text())["numerics"]
+    assert frozen == first.numerics.model_dump()
+    # What another probe would choose on another day is not asked.
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[first.numerics.precision]
+    text = (tmp_path / "spec.yaml").read_text()
+    (tmp_path / "spec.yaml").write_text(text.replace(f"precision: {frozen['precision']}", f"precision: {other}"))
+    again = enter(tmp_path, spec(), splits(train=20), say=said.append)
+    assert again.numerics.precision == other
+    assert len(said) == 1
+
+
+def test_numerics_that_are_given_are_not_probed(tmp_path: Path) -> None:
+    said: list[str] = []
+    given = {"precision": "bfloat16", "layout": "contiguous"}
+    made = enter(tmp_path, spec(numerics=given), splits(train=20), say=said.append)
+    assert (made.numerics.precision, made.numerics.layout) == ("bfloat16", "contiguous")
+    assert said == []
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,7 @@ def test_evaluate_restores_each_modules_mode_and_changes_no_statistics():
         {"label_smoothing": 1},
         {"schedule": "linear"},
         {"lr": 1},
+        {"clip": 0},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
@@ -273,3 +274,64 @@ def test_no_epoch_between_first_and_last_changes_nothing():
     before = state(network)
     assert train(network, splits(), Training(epochs=3), seed=0, first=2, last=2) == []
     assert same(before, state(network))
+
+
+@pytest.mark.parametrize("clip", [None, 0.05, 1e3])
+def test_clipped_steps_equal_the_plain_loop(clip):
+    """Gradients g after the hook, scaled to norm c where longer; then v = g + λw + μv, w −= r(g + λw + μv)."""
+    data = splits(train=20)
+    network, twin = linear(), linear()
+    hook = lambda parameters: parameters[0].grad.add_(0.3)  # noqa: E731  # longer than the bound by itself
+    settings = Training(epochs=2, batch=20, rate=0.05, schedule="constant", augment=False, clip=clip)
+    train(network, data, settings, seed=0, before_step=lambda: hook(list(network.parameters())))
+    images, labels = normalised(data.train.images, data), data.train.labels
+    velocity = [torch.zeros_like(weight) for weight in twin.parameters()]
+    norms = []
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(twin(images), labels)
+        gradients = list(torch.autograd.grad(loss, list(twin.parameters())))
+        gradients[0] = gradients[0] + 0.3
+        norms.append(math.sqrt(sum(float((gradient.double() ** 2).sum()) for gradient in gradients)))
+        scale = 1.0 if clip is None else min(1.0, clip / norms[-1])
+        with torch.no_grad():
+            for weight, gradient, v in zip(twin.parameters(), gradients, velocity, strict=True):
+                gradient = scale * gradient + 5e-4 * weight
+                v.mul_(0.9).add_(gradient)
+                weight -= 0.05 * (gradient + 0.9 * v)
+    assert 0.05 < min(norms) < max(norms) < 1e3
+    for trained, expected in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(trained, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_clipping_at_a_bound_that_is_never_met_changes_no_bit():
+    results = []
+    for clip in (None, 1e9):
+        network = vgg()
+        curve = train(network, splits(train=40), Training(epochs=2, batch=20, clip=clip), seed=0)
+        results.append((state(network), curve))
+    assert same(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
+def test_a_loss_that_is_not_finite_is_seen_before_a_long_epoch_ends():
+    network, steps = linear(), []
+
+    def spoil():
+        steps.append(1)
+        if len(steps) == 5:
+            with torch.no_grad():
+                network[2].weight.fill_(math.nan)
+
+    with pytest.raises(TrainingDiverged, match="the loss was nan at step 6 of 75 in epoch 1"):
+        train(network, splits(), Training(epochs=3, batch=2), seed=0, after_step=spoil)
+    assert len(steps) == 64
+
+
+def test_all_augmentations_together_give_the_same_bits_twice():
+    results = []
+    for _ in range(2):
+        network = linear()
+        data = splits(augment=("flip", "shift", "rotation", "cutout"))
+        train(network, data, Training(epochs=2, batch=50), seed=0)
+        results.append(state(network))
+    assert same(*results)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIDE", "SOURCES", "Augmentation", "Decoded", "Part", "Source", "register"]
 
-Augmentation = Literal["flip", "shift"]
+Augmentation = Literal["flip", "shift", "rotation", "cutout"]
 Part = Literal["train", "test"]
 
 SIDE = 32
