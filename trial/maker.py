@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from methods.core.removal import fit_shapes
+from trial import quiet
 from trial.experiment import Experiment
+from trial.gates import DoesNotLoadBack
 from trial.networks import build, identity
 from trial.recipe import digest
 from trial.stages import VERSIONS
@@ -59,7 +61,7 @@ class Maker:
         self._store = store
         self._fingerprint = fingerprint
         self._classes = classes
-        self._device = device
+        self.device = device
         self._network_identity = identity(experiment.network)
 
     def get(
@@ -72,8 +74,12 @@ class Maker:
         parent: Product | None = None,
         round_: int = 0,
         threads: int | None = None,
+        alone: bool = False,
     ) -> tuple[Product, str]:
-        """Get a stage from the store, or make it from its parent's network; also its key."""
+        """Get a stage from the store, or make it from its parent's network; also its key.
+
+        Stages are made side by side, except one that is to be ``alone`` on the machine (see `trial.quiet`).
+        """
         threads = threads or self.experiment.numerics.threads
         key = digest(
             {
@@ -86,25 +92,32 @@ class Maker:
                 "torch": ".".join(torch.__version__.split(".")[:2]),
                 "precision": self.experiment.numerics.precision,
                 "layout": self.experiment.numerics.layout,
-                "device": self._device.type,
+                "device": self.device.type,
                 "threads": threads,
             }
         )
 
         def make_it() -> Product:
-            torch.set_num_threads(threads)
-            return make(self.network(parent))
+            with quiet.alone() if alone else quiet.at_work():
+                torch.set_num_threads(threads)
+                return make(self.network(parent))
 
         product, made = self._store.get_or_make(key, make_it)
         tally.count(product, stage=name, round_=round_, made=made)
-        return product.to(self._device), key
+        return product.to(self.device), key
 
     def network(self, product: Product | None) -> nn.Module:
-        """The network of a product, or the untrained one, on the device and in eval mode."""
+        """The network of a product, or the untrained one, on the device and in eval mode.
+
+        Raises DoesNotLoadBack where the product's tensors are not those of the network.
+        """
         network = build(self.experiment.network, classes=self._classes, seed=self.experiment.seed)
         if product is not None:
-            fit_shapes(network, dict(product.tensors))
+            try:
+                fit_shapes(network, dict(product.tensors))
+            except (ValueError, RuntimeError) as error:
+                raise DoesNotLoadBack(f"a stored stage does not load: {' '.join(str(error).split())}") from error
         last = self.experiment.numerics.layout == "channels-last"
         layout = torch.channels_last if last else torch.contiguous_format
-        network.to(self._device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+        network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
         return network.eval()
