@@ -17,8 +17,12 @@ from trial import quiet
 FORK = multiprocessing.get_context("fork")
 
 
-def take_turns(log: Path, go: Path, stop: Path, *, kind: str, turns: int, seconds: float) -> None:
+def take_turns(
+    log: Path, go: Path, stop: Path, *, kind: str, turns: int, seconds: float, relayed: bool = False
+) -> None:
     """Enter a block again and again; one line is written inside it at its start and one at its end.
+
+    ``relayed``: who is inside leaves when another has entered after him, or after so many seconds.
 
     Appending a line is one write, so the order of the lines is that of the events.
     """
@@ -35,7 +39,13 @@ def take_turns(log: Path, go: Path, stop: Path, *, kind: str, turns: int, second
             return
         with getattr(quiet, kind)():
             say("in")
-            time.sleep(seconds)
+            if relayed:
+                entered = log.read_text().count("in")
+                waited = time.monotonic() + seconds
+                while time.monotonic() < waited and log.read_text().count("in") == entered:
+                    time.sleep(0.002)
+            else:
+                time.sleep(seconds)
             say("out")
 
 
@@ -47,8 +57,10 @@ class Crowd:
         self.log.touch()
         self.processes: list[multiprocessing.process.BaseProcess] = []
 
-    def add(self, kind: str, *, turns: int, seconds: float) -> multiprocessing.process.BaseProcess:
-        options = {"kind": kind, "turns": turns, "seconds": seconds}
+    def add(
+        self, kind: str, *, turns: int, seconds: float, relayed: bool = False
+    ) -> multiprocessing.process.BaseProcess:
+        options = {"kind": kind, "turns": turns, "seconds": seconds, "relayed": relayed}
         process = FORK.Process(target=take_turns, args=(self.log, self.go, self.stop), kwargs=options)
         process.start()
         self.processes.append(process)
@@ -107,11 +119,13 @@ def test_work_overlaps_with_work_and_a_timing_with_nothing(crowd: Crowd) -> None
 
 
 def test_one_who_times_is_not_kept_out_by_work_that_never_ends(crowd: Crowd) -> None:
-    """Two of three always at work: without the turnstile there is no moment at which nobody is."""
-    workers = [crowd.add("at_work", turns=10**6, seconds=0.05) for _ in range(3)]
-    timing = crowd.add("alone", turns=3, seconds=0.001)
+    """Nobody leaves before another is there: without the turnstile there would be no moment without work."""
+    workers = [crowd.add("at_work", turns=10**6, seconds=0.3, relayed=True) for _ in range(3)]
     crowd.start()
-    timing.join(60)
+    while sum(event == "in" for event, _ in crowd.events()) < 5:
+        time.sleep(0.01)
+    timing = crowd.add("alone", turns=2, seconds=0.001)
+    timing.join(30)
     assert timing.exitcode == 0
     assert all(worker.is_alive() for worker in workers)
     crowd.stop.touch()
