@@ -22,6 +22,7 @@ __all__ = [
     "CURVE",
     "DENSE",
     "MEASURES",
+    "OBJECTIVES",
     "SCHEMA_VERSION",
     "Column",
     "arrow_schema",
@@ -37,11 +38,14 @@ DENSE = "dense"
 
 Kind = Literal["string", "int", "float", "bool", "strings", "floats"]
 Group = Literal["identity", "recipe", "outcome", "measure", "provenance"]
+Taken = Literal["at the end", "at the cut", "when asked for", "of the artefact", ""]
+"""When a measure is taken: of every trial's finished network; of the network that was cut, before recovery, and not of
+the dense one; of the finished network where the study asks for it; of the ONNX file that is made of it later."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: where it belongs, what it holds, and for a measure which direction is better."""
+    """One column: where it belongs, what it holds, and for a measure which direction is better and when it is taken."""
 
     name: str
     kind: Kind
@@ -49,6 +53,7 @@ class Column:
     label: str = ""
     unit: str = ""
     better: Literal["higher", "lower", ""] = ""
+    taken: Taken = ""
 
     @property
     def axis(self) -> str:
@@ -63,8 +68,16 @@ def _columns(group: Group, **kinds: Kind) -> tuple[Column, ...]:
     )
 
 
-def _measure(name: str, label: str, unit: str, better: Literal["higher", "lower"], kind: Kind = "float") -> Column:
-    return Column(name, kind, "measure", label, unit, better)
+def _measure(
+    name: str,
+    label: str,
+    unit: str,
+    better: Literal["higher", "lower"],
+    kind: Kind = "float",
+    *,
+    taken: Taken = "at the end",
+) -> Column:
+    return Column(name, kind, "measure", label, unit, better, taken)
 
 
 IDENTITY = _columns(
@@ -90,29 +103,39 @@ RECIPE = _columns(
 )
 
 OUTCOME = _columns(
-    "outcome", state="string", error="string", epochs="int", epochs_reused="int", ratio_achieved="float", floored="int"
+    "outcome",
+    state="string",
+    error="string",
+    epochs="int",
+    epochs_reused="int",
+    ratio_achieved="float",
+    floored="int",
+    ratio_reason="string",
 )
 
 MEASURES = (
     _measure("val_accuracy", "validation accuracy", "", "higher"),
     _measure("val_loss", "validation loss", "nats", "lower"),
-    _measure("val_accuracy_before", "validation accuracy before recovery", "", "higher"),
-    _measure("val_loss_before", "validation loss before recovery", "nats", "lower"),
+    _measure("val_accuracy_before", "validation accuracy before recovery", "", "higher", taken="at the cut"),
+    _measure("val_loss_before", "validation loss before recovery", "nats", "lower", taken="at the cut"),
     _measure("train_accuracy", "training accuracy", "", "higher"),
     _measure("sparsity", "sparsity", "", "higher"),
     _measure("params", "parameters", "", "lower", "int"),
     _measure("macs", "multiply-accumulates", "MACs", "lower", "int"),
     _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
     _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int"),
-    _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher"),
-    _measure("latency_ms", "latency, median", "ms", "lower"),
-    _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower"),
-    _measure("latency_ms_mean", "latency, mean", "ms", "lower"),
-    _measure("latency_ms_std", "latency, standard deviation", "ms", "lower"),
-    _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower"),
-    _measure("torch_latency_ms", "latency in torch, median", "ms", "lower"),
+    _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),
+    _measure("latency_ms", "latency, median", "ms", "lower", taken="of the artefact"),
+    _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower", taken="of the artefact"),
+    _measure("latency_ms_mean", "latency, mean", "ms", "lower", taken="of the artefact"),
+    _measure("latency_ms_std", "latency, standard deviation", "ms", "lower", taken="of the artefact"),
+    _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower", taken="of the artefact"),
+    _measure("torch_latency_ms", "latency in torch, median", "ms", "lower", taken="when asked for"),
     _measure("peak_memory", "peak memory", "bytes", "lower", "int"),
 )
+
+OBJECTIVES = tuple(column.name for column in MEASURES if column.taken in {"at the end", "when asked for"})
+"""The measures that a search can be for: whatever every trial of it takes, the dense network's too."""
 
 PROVENANCE = _columns(
     "provenance",

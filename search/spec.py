@@ -12,16 +12,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.errors import WrongInput, nearest
-from analysis.schema import measure
+from analysis.schema import OBJECTIVES, measure
 from search.sampler import SAMPLERS
 from search.space import Space
 from trial.experiment import Experiment
 from trial.yaml_file import read, value
 
 __all__ = ["Search", "Spec", "load", "ready"]
-
-MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "sparsity", "params", "macs", "bytes", "gzip_bytes")
-"""The measures that every trial takes: what a search can be for."""
 
 
 class Search(BaseModel):
@@ -80,7 +77,8 @@ class Spec(Experiment):
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
         search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}})
-        return spec.model_copy(update={"search": search, "network": network, "data": data})
+        latency = spec.latency or any(measure(name).taken == "when asked for" for name in search.objectives)
+        return spec.model_copy(update={"search": search, "network": network, "data": data, "latency": latency})
 
     def experiment(self) -> Experiment:
         """The part that one trial needs."""
@@ -149,9 +147,9 @@ def _check_objectives(objectives: Sequence[str], *, where: str) -> None:
         try:
             measure(name)
         except WrongInput:
-            raise WrongInput(f"{name!r} is not a measure: {nearest(name, MEASURED)} ({where})") from None
-        if name not in MEASURED:
-            raise WrongInput(f"{name} is not measured in every trial: {nearest(name, MEASURED)} ({where})")
+            raise WrongInput(f"{name!r} is not a measure: {nearest(name, OBJECTIVES)} ({where})") from None
+        if name not in OBJECTIVES:
+            raise WrongInput(f"{name} is not measured in every trial: {nearest(name, OBJECTIVES)} ({where})")
     if not objectives or len(set(objectives)) < len(objectives):
         raise WrongInput(f"objectives must be one or more different measures, got {list(objectives)} ({where})")
 

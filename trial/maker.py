@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from methods.core.removal import fit_shapes
+from trial import quiet
 from trial.experiment import Experiment
+from trial.gates import DoesNotLoadBack
 from trial.networks import build, identity
 from trial.numerics import computing
 from trial.recipe import digest
@@ -65,7 +67,7 @@ class Maker:
         self._store = store
         self._fingerprint = fingerprint
         self._classes = classes
-        self._device = device
+        self.device = device
         self._network_identity = identity(experiment.network)
         self._makes = True
 
@@ -91,8 +93,12 @@ class Maker:
         parent: Product | None = None,
         round_: int = 0,
         threads: int | None = None,
+        alone: bool = False,
     ) -> tuple[Product, str]:
-        """Get a stage from the store, or make it from its parent's network; also its key."""
+        """Get a stage from the store, or make it from its parent's network; also its key.
+
+        Stages are made side by side, except one that is to be ``alone`` on the machine (see `trial.quiet`).
+        """
         threads = threads or self.experiment.numerics.threads
         key = digest(
             {
@@ -105,7 +111,7 @@ class Maker:
                 "torch": ".".join(torch.__version__.split(".")[:2]),
                 "precision": self.experiment.numerics.precision,
                 "layout": self.experiment.numerics.layout,
-                "device": self._device.type,
+                "device": self.device.type,
                 "threads": threads,
             }
         )
@@ -113,21 +119,28 @@ class Maker:
         def make_it() -> Product:
             if not self._makes:
                 raise NotStored(f"stage {name} ({key[:16]}) is not stored")
-            with computing(self.experiment.numerics.precision, threads=threads):
+            numerics = self.experiment.numerics
+            with quiet.alone() if alone else quiet.at_work(), computing(numerics.precision, threads=threads):
                 return make(self.network(parent))
 
         product, made = self._store.get_or_make(key, make_it, kind=name)
         tally.count(product, stage=name, round_=round_, made=made)
-        return product.to(self._device), key
+        return product.to(self.device), key
 
     def network(self, product: Product | None) -> nn.Module:
-        """The network of a product, or the untrained one, on the device and in eval mode."""
+        """The network of a product, or the untrained one, on the device and in eval mode.
+
+        Raises DoesNotLoadBack where the product's tensors are not those of the network.
+        """
         # A product has all tensors: weights that were given are read for the first stage only.
         network = build(
             self.experiment.network, classes=self._classes, seed=self.experiment.seed, trained=product is None
         )
         if product is not None:
-            fit_shapes(network, dict(product.tensors))
+            try:
+                fit_shapes(network, dict(product.tensors))
+            except (ValueError, RuntimeError) as error:
+                raise DoesNotLoadBack(f"a stored stage does not load: {' '.join(str(error).split())}") from error
         layout = self.experiment.numerics.memory_format
-        network.to(self._device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+        network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
         return network.eval()

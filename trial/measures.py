@@ -1,58 +1,104 @@
-"""Numbers taken from a finished network; their names, units and directions are those of `analysis.schema`."""
+"""Numbers taken from a finished network; their names, units and directions are those of `analysis.schema`.
+
+A measure is one line there and one line here, in ``TAKERS``.
+"""
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from analysis.schema import MEASURES
 from methods.core.modes import in_eval_mode
 from trial.data import ImageSet, Splits
+from trial.peak_memory import peak_memory
 from trial.seeds import generator
 from trial.training import evaluate
 from trial.weights import nonzero_weights, weights_total
 
-__all__ = ["macs", "measure", "stored_bytes", "weights_total"]
+__all__ = ["TAKERS", "Finished", "macs", "measure", "stored_bytes", "weights_total"]
 
 TRAIN_SAMPLE = 900
 """Training images on which train_accuracy is taken, as in document 004."""
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A trial's finished network, and what several measures need of it, computed once."""
+
+    network: nn.Module
+    """On the device that holds the splits; its modes are left as they are."""
+    splits: Splits
+    dense_weights: int
+    """`weights_total` of the unpruned network, > 0."""
+
+    @cached_property
+    def validated(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation images."""
+        return evaluate(self.network, self.splits.validation, self.splits)
+
+    @cached_property
+    def stored(self) -> bytes:
+        """See `stored_bytes`."""
+        return stored_bytes(self.network)
+
+    @property
+    def image(self) -> Sequence[int]:
+        """The shape of one image, (C, H, W)."""
+        return self.splits.train.images.shape[1:]
+
+
+TAKERS: dict[str, Callable[[Finished], float]] = {
+    "val_accuracy": lambda finished: finished.validated[1],
+    "val_loss": lambda finished: finished.validated[0],
+    "train_accuracy": lambda finished: evaluate(finished.network, _train_sample(finished.splits), finished.splits)[1],
+    "sparsity": lambda finished: 1 - nonzero_weights(finished.network) / finished.dense_weights,
+    "params": lambda finished: sum(parameter.numel() for parameter in finished.network.parameters()),
+    "macs": lambda finished: macs(finished.network, image=finished.image),
+    "bytes": lambda finished: len(finished.stored),
+    "gzip_bytes": lambda finished: len(gzip.compress(finished.stored, compresslevel=6, mtime=0)),
+    "peak_memory": lambda finished: peak_memory(finished.network, image=finished.image),
+}
+"""What takes a measure, by its name; ints where the schema says int."""
+
+
 def measure(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[str, float | int]:
-    """Take all measures that need no stopwatch.
+    """Take all measures that the schema has taken at the end of every trial, in its order.
 
     val_accuracy, val_loss   on the validation images
     train_accuracy           on 900 training images without augmentation, the same for every network; on all of
                              them where there are fewer
     sparsity                 1 − nonzero weights / ``dense_weights``, of convolutions and linear layers
     params                   all stored parameters, biases' and batch norm's included
-    macs                     multiply-accumulates of one 3×32×32 image
+    macs                     multiply-accumulates of one image
     bytes, gzip_bytes        see `stored_bytes`; gzipped at level 6 with mtime 0
+    peak_memory              bytes for one image, see `trial.peak_memory`
+
+    Before recovery only validation accuracy and loss are taken, with the cut. Recovery changes no shape, so params,
+    macs, bytes and peak memory would be the same; sparsity before it is in the curve, as every cut's; and how well a
+    network knows training images is a question to the training, which is still to come.
 
     Args:
         network: On the device that holds the splits; its modes are left as they are.
         splits: The images.
         dense_weights: `weights_total` of the unpruned network, > 0.
     """
-    val_loss, val_accuracy = evaluate(network, splits.validation, splits)
-    stored = stored_bytes(network)
-    return {
-        "val_accuracy": val_accuracy,
-        "val_loss": val_loss,
-        "train_accuracy": evaluate(network, _train_sample(splits), splits)[1],
-        "sparsity": 1 - nonzero_weights(network) / dense_weights,
-        "params": sum(parameter.numel() for parameter in network.parameters()),
-        "macs": macs(network),
-        "bytes": len(stored),
-        "gzip_bytes": len(gzip.compress(stored, compresslevel=6, mtime=0)),
-    }
+    finished = Finished(network, splits, dense_weights)
+    return {column.name: TAKERS[column.name](finished) for column in MEASURES if column.taken == "at the end"}
 
 
-def macs(network: nn.Module) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one 3×32×32 image, without biases and norms."""
-    example = torch.zeros(1, 3, 32, 32, device=next(network.parameters()).device)
+def macs(network: nn.Module, *, image: Sequence[int] = (3, 32, 32)) -> int:
+    """Multiply-accumulates of convolutions and matrix products for one image, without biases and norms.
+
+    ``image`` is its shape, (C, H, W).
+    """
+    example = torch.zeros(1, *image, device=next(network.parameters()).device)
     with in_eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(example)
     # torch counts a multiply-accumulate as two.

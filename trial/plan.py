@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 
 from methods.core.knobs import flat
-from trial import stages
+from trial import gates, stages
 from trial.data import Splits
+from trial.latency import machine
 from trial.links import Link, links
 from trial.maker import Maker, Tally
-from trial.measures import measure
 from trial.networks import build, redraw, trainable
 from trial.recipe import Recipe, digest
 from trial.seeds import derived
@@ -24,7 +24,7 @@ from trial.weights import weights_total
 
 __all__ = ["Plan"]
 
-BEFORE = ("ratio_achieved", "floored", "val_accuracy_before", "val_loss_before")
+BEFORE = ("ratio_achieved", "floored", "ratio_reason", "val_accuracy_before", "val_loss_before")
 """What a row takes over from its last cut."""
 
 
@@ -245,11 +245,33 @@ class Plan:
         measured, _ = self._maker.get(
             "measure",
             {"network": product.content(), "dense_weights": dense_weights},
-            lambda network: Product({}, record=measure(network, self._splits, dense_weights=dense_weights)),
+            lambda network: stages.finish(
+                network,
+                product,
+                self._splits,
+                again=self._maker.network,
+                dense_weights=dense_weights,
+                seed=self._experiment.seed,
+            ),
             self._tally,
             parent=product,
         )
-        return dict(measured.record)
+        # Not in the stage: another trial may have measured an equal network that came of another training.
+        gates.trained_and_stored_agree(product.record.get("curve", ()), val_loss=measured.record["val_loss"])
+        return dict(measured.record) | (self._timed(product) if self._experiment.latency else {})
+
+    def _timed(self, product: Product) -> dict[str, Any]:
+        """The latency, which networks of equal shapes share: a weight of zero takes as long as any other."""
+        shapes = {name: list(tensor.shape) for name, tensor in product.tensors.items()}
+        timed, _ = self._maker.get(
+            "latency",
+            {"shapes": shapes, "machine": machine(self._maker.device)},
+            lambda network: stages.timed(network, self._splits),
+            self._tally,
+            parent=product,
+            alone=True,
+        )
+        return dict(timed.record)
 
     def _weights(self, dense: Product) -> int:
         return weights_total(self._maker.network(dense))

@@ -19,10 +19,13 @@ from methods.core.mask import Mask
 from methods.core.method import Evidence, Method
 from methods.core.penalties import Penalty, add_subgradient, scales
 from methods.core.removal import remove, sliced
+from trial import gates
 from trial.augmentation import normalised
 from trial.course import Apply
 from trial.data import ImageSet, Splits
 from trial.freezing import Trainable, everything, only
+from trial.latency import torch_latency_ms
+from trial.measures import measure
 from trial.recovery import Recovery, distillation_loss, recalibrate
 from trial.seeds import generator
 from trial.store import Product
@@ -31,33 +34,37 @@ from trial.weights import nonzero_weights
 
 __all__ = [
     "VERSIONS",
-    "RemovalDiffers",
     "cut",
     "dense",
     "evidence",
+    "finish",
     "observe",
     "past",
     "recover",
     "scratch",
     "sparsify",
+    "timed",
 ]
 
-VERSIONS = {"dense": 3, "sparsity": 3, "scores": 1, "cut": 3, "recovery": 4, "scratch": 2, "measure": 1}
+VERSIONS = {
+    "dense": 3,
+    "sparsity": 3,
+    "scores": 1,
+    "cut": 4,
+    "recovery": 4,
+    "scratch": 2,
+    "measure": 2,
+    "latency": 1,
+}
 
-TOLERANCE = 1e-4
-"""How far logits of the thin network may lie from the masked one's, relative to the largest logit (float32)."""
 CHECKED = 64
-"""Images on which the thin network and the masked one are compared."""
+"""Images on which networks that should be equal are compared."""
 PAST = "past"
 """The entry of a cut's record that `past` reads, handed on to the network recovered from it."""
 NEAR_ZERO = 0.01
 """A batch-norm scale below this counts as near zero."""
 
 OnEpoch = Callable[[Epoch], None]
-
-
-class RemovalDiffers(RuntimeError):
-    """The thinner network does not compute what the masked one computes: the cut was carried out wrongly."""
 
 
 def dense(
@@ -123,8 +130,8 @@ def cut(
 
     ``mask`` holds what earlier rounds cut; ``momentum`` is the optimiser's, which loses what the network loses. The
     record has the ratio achieved, what later rounds have to know of this one, and accuracy, loss and sparsity before
-    recovery. Raises ValueError where nothing can be cut, RemovalDiffers where the thinner network computes something
-    else than the masked one.
+    recovery. Raises ValueError where nothing can be cut, GateFailed where another share goes than was asked, where a
+    layer loses all it has, or where the thinner network computes something else than the masked one.
     """
     near_zero = _near_zero(network)
     chosen = method.cut(network, seen, ratio=ratio)
@@ -134,6 +141,14 @@ def cut(
         raise ValueError(
             f"{method.name()} cuts none of the {chosen.asked} units asked for: every layer is at its floor (keep_min)"
         )
+    reason = gates.ratio_is_kept(
+        chosen,
+        network,
+        ratio=None if method.target is None else ratio,
+        layers=len(method.ranked(network, seen)),
+        round_to=getattr(method, "round_to", 1),
+    )
+    filled = gates.filled(network)
     with torch.no_grad():
         for name, values in chosen.replaced.items():
             network.get_parameter(name).copy_(values)
@@ -141,6 +156,7 @@ def cut(
     held.zero_weights(network)
     made = _carried_out(network, splits, chosen, seen, held, momentum or {}, apply=apply)
     made.mask.zero_weights(made.network)
+    gates.no_layer_is_empty(made.network, made.mask, before=filled)
     loss, accuracy = evaluate(made.network, splits.validation, splits)
     record = {
         PAST: made.past,
@@ -149,6 +165,7 @@ def cut(
         "units": chosen.units,
         "asked": chosen.asked,
         "floored": sum(chosen.floored.values()),
+        "ratio_reason": reason,
         "val_loss_before": loss,
         "val_accuracy_before": accuracy,
         "sparsity": 1 - nonzero_weights(made.network) / dense_weights,
@@ -183,8 +200,8 @@ def _carried_out(
             thin_momentum = sliced(network, chosen, image, momentum)
             past = _past(seen.past, network, chosen, thin_mask, removed=True)
             if chosen.channels:
-                images = _drawn(splits, min(CHECKED, len(splits.train)), seed=seen.seed).images
-                _check_removal(network, thin, chosen, normalised(images, splits))
+                Mask.of_channels(network, chosen, image).zero_weights(network)
+                gates.removal_agrees(network, thin, _examples(splits, seed=seen.seed), chosen=chosen)
             return _Carried(thin, thin_mask, thin_momentum, past)
         case "mask":
             of_channels = Mask.of_channels(network, chosen, image)
@@ -317,6 +334,44 @@ def scratch(
     return _product(network, curve, mask)
 
 
+def finish(
+    network: nn.Module,
+    product: Product,
+    splits: Splits,
+    *,
+    again: Callable[[Product], nn.Module],
+    dense_weights: int,
+    seed: int,
+) -> Product:
+    """Take the measures of a trial's last network, once it is known to be whole.
+
+    Args:
+        network: The one to measure, which ``again`` made of the product.
+        product: What its last stage left.
+        splits: The images.
+        again: Builds a network of a product's widths and loads its tensors.
+        dense_weights: `weights_total` of the unpruned network.
+        seed: Of the images on which logits are compared.
+
+    Raises:
+        GateFailed: A layer is empty, a weight is NaN, or the network does not load back as it was.
+    """
+    gates.no_layer_is_empty(network, product.mask)
+    gates.finite_network(network)
+
+    def loaded() -> nn.Module:
+        return again(Product.from_bytes(Product(network.state_dict()).to_bytes(), {}))
+
+    gates.loads_back(network, loaded, _examples(splits, seed=seed))
+    return Product({}, record=measure(network, splits, dense_weights=dense_weights))
+
+
+def timed(network: nn.Module, splits: Splits) -> Product:
+    """Time a forward pass of one image; whoever calls this has seen to it that nobody else works on the machine."""
+    image = normalised(splits.validation.images[:1], splits)
+    return Product({}, record={"torch_latency_ms": torch_latency_ms(network, image)})
+
+
 def _product(network: nn.Module, curve: list[Epoch], mask: Mask | None = None) -> Product:
     record: dict[str, Any] = {"curve": [vars(epoch) for epoch in curve], "epochs": len(curve)}
     return Product(network.state_dict(), mask or Mask({}), record)
@@ -329,19 +384,12 @@ def _drawn(splits: Splits, count: int, *, seed: int) -> ImageSet:
     return ImageSet(splits.train.images[chosen], splits.train.labels[chosen])
 
 
+def _examples(splits: Splits, *, seed: int) -> Tensor:
+    """Normalised training images on which networks are compared."""
+    return normalised(_drawn(splits, min(CHECKED, len(splits.train)), seed=seed).images, splits)
+
+
 def _near_zero(network: nn.Module) -> float | None:
     """The share of batch-norm scales that are near zero, None without batch norm."""
     every = [gamma.detach().flatten() for gamma in scales(network)]
     return float((torch.cat(every).abs() < NEAR_ZERO).double().mean()) if every else None
-
-
-def _check_removal(network: nn.Module, thin: nn.Module, chosen: Cut, images: Tensor) -> None:
-    Mask.of_channels(network, chosen, images[:1]).zero_weights(network)
-    with torch.inference_mode():
-        masked, removed = network.eval()(images), thin.eval()(images)
-    difference = (masked - removed).abs().max() / masked.abs().max().clamp_min(1e-12)
-    if not difference <= TOLERANCE:
-        raise RemovalDiffers(
-            f"logits of the thin network differ from the masked one's by {difference:.1e} of the largest, "
-            f"more than {TOLERANCE:.0e}"
-        )

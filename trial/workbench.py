@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from copy import copy
@@ -14,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from analysis.schema import DENSE
-from trial import curves
+from analysis.schema import DENSE, MEASURES
+from trial import curves, gates
 from trial.data import Splits, load
 from trial.experiment import Experiment
 from trial.maker import Maker, Tally
@@ -75,7 +74,8 @@ class Workbench:
     def run(self, recipe: Recipe) -> Row:
         """Run one trial and return its row, durable before this returns.
 
-        A trial that has a complete row is not run again: its row is returned. A failing trial gives a row whose
+        A trial that has a complete row is not run again: its row is returned, unless the experiment asks for a
+        latency that the row lacks. A failing trial gives a row whose
         ``state`` is failed and whose ``error`` says why; only what no trial can help, such as a full disk,
         raises (OSError).
         """
@@ -113,13 +113,13 @@ class Workbench:
 
     def _row(self, trial: str, recipe: dict[str, Any], work: Callable[[Tally], dict[str, Any]]) -> Row:
         known = read(self._study, trial)
-        if known is not None and known["state"] == "complete":
+        if known is not None and known["state"] == "complete" and not self._is_untimed(known):
             return known
         row = blank() | self._identity(trial) | recipe | self._provenance()
         tally, start = Tally(), time.perf_counter()
         try:
             came_out = work(tally)
-            _refuse_nan(came_out)
+            gates.finite_outcome(came_out)
             row |= came_out | {"state": "complete"}
         except OSError:
             raise
@@ -129,6 +129,11 @@ class Workbench:
         curves.write(self._study, trial, tally.curve)
         write(self._study, row)
         return row
+
+    def _is_untimed(self, row: Row) -> bool:
+        """Whether a row was made when the study did not ask for a measure that it asks for now."""
+        asked = [column.name for column in MEASURES if column.taken == "when asked for"]
+        return self.experiment.latency and any(row.get(name) is None for name in asked)
 
     def _identity(self, trial: str) -> dict[str, Any]:
         network = self.experiment.network
@@ -152,9 +157,3 @@ class Workbench:
             "torch": str(torch.__version__),
             "version": metadata.version("prunefront"),
         }
-
-
-def _refuse_nan(outcome: dict[str, Any]) -> None:
-    odd = [name for name, value in outcome.items() if isinstance(value, float) and not math.isfinite(value)]
-    if odd:
-        raise ArithmeticError(f"{', '.join(odd)} came out as NaN or infinite")

@@ -4,11 +4,9 @@ import pytest
 import yaml
 
 from analysis.errors import WrongInput
+from analysis.schema import OBJECTIVES
 from search.check import describe
-from search.spec import MEASURED, Spec, load, ready
-from trial.data import load as load_data
-from trial.measures import measure
-from trial.networks import build
+from search.spec import Spec, load, ready
 
 SMALL = {
     "network": {"name": "seed-cnn", "width": 0.125},
@@ -65,11 +63,20 @@ def test_paths_are_written_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert spec.data.folder == tmp_path / "images"
 
 
-def test_what_a_search_can_be_for_is_what_a_trial_measures(tmp_path: Path) -> None:
-    spec, _ = load(str(write(tmp_path)))
-    splits = load_data(spec.data)
-    network = build(spec.network, classes=len(splits.classes), seed=0)
-    assert set(measure(network, splits, dense_weights=1)) == set(MEASURED)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_search_can_be_for_whatever_every_trial_takes(tmp_path: Path, name: str) -> None:
+    spec, _ = load(str(write(tmp_path)), settings=[f"search.objectives=[{name}]"])
+    assert spec.search.objectives == (name,)
+
+
+def test_an_objective_of_latency_has_every_trial_timed(tmp_path: Path) -> None:
+    for settings, timed in (
+        ([], False),
+        (["latency=true"], True),
+        (["search.objectives=[val_accuracy, torch_latency_ms]"], True),
+    ):
+        spec, _ = load(str(write(tmp_path)), settings=settings)
+        assert (spec.latency, spec.experiment().latency) == (timed, timed)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +84,8 @@ def test_what_a_search_can_be_for_is_what_a_trial_measures(tmp_path: Path) -> No
     [
         (["search.objectives=[val_acuracy]"], "is not a measure: did you mean val_accuracy.*search.objectives"),
         (["search.objectives=[latency_ms]"], "latency_ms is not measured in every trial"),
+        (["search.objectives=[val_loss_before]"], "val_loss_before is not measured in every trial"),
+        (["latency=often"], "latency.*boolean.*got 'often'"),
         (["search.objectives=[macs, macs]"], "one or more different measures"),
         (["search.objectives=[]"], "one or more different measures"),
         (["search.sampler=tpee"], "'tpee' is not a sampler: did you mean tpe.*search.sampler"),

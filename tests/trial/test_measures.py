@@ -1,14 +1,18 @@
 """Measures by hand on networks small enough to count."""
 
 import gzip
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
-from analysis.schema import MEASURES
+from analysis.schema import MEASURES, Column, Taken
 from tests.trial.images import splits
-from trial.measures import macs, measure, stored_bytes, weights_total
+from trial import measures
+from trial.data import ImageSet
+from trial.measures import TAKERS, macs, measure, stored_bytes, weights_total
 from trial.training import evaluate
 
 
@@ -37,11 +41,33 @@ def test_counts_are_those_by_hand():
     assert found["sparsity"] == 0
 
 
-def test_every_measure_is_declared():
+def test_what_the_schema_has_taken_at_the_end_is_taken_and_nothing_else():
     found = measure(small(), splits(), dense_weights=10)
-    assert set(found) <= {column.name for column in MEASURES}
-    kinds = {column.name: column.kind for column in MEASURES}
-    assert all(isinstance(value, int if kinds[name] == "int" else float) for name, value in found.items())
+    promised = {column.name: column.kind for column in MEASURES if column.taken == "at the end"}
+    assert list(found) == list(promised)
+    assert set(TAKERS) == set(promised)
+    assert all(isinstance(value, int if promised[name] == "int" else float) for name, value in found.items())
+    assert {column.taken for column in MEASURES} <= set(get_args(Taken)) - {""}
+
+
+def test_a_measure_is_one_line_here_and_one_in_the_schema(monkeypatch):
+    column = Column("layers", "int", "measure", "layers", "", "lower", "at the end")
+    monkeypatch.setattr(measures, "MEASURES", (*MEASURES, column))
+    with pytest.raises(KeyError, match="layers"):
+        measure(small(), splits(), dense_weights=1)
+    monkeypatch.setitem(TAKERS, "layers", lambda finished: len(finished.network))
+    assert measure(small(), splits(), dense_weights=1)["layers"] == 5
+
+
+def test_macs_and_memory_are_those_of_the_images_at_hand():
+    data = splits()
+    cropped = ImageSet(data.train.images[:, :, :16, :16], data.train.labels)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    of_16 = replace(data, train=cropped, validation=cropped)
+    large, found = (measure(network, each, dense_weights=1) for each in (data, of_16))
+    assert (large["macs"], found["macs"]) == (108 * 16 * 16, 108 * 8 * 8)
+    # Image, maps and means beside 112 parameters.
+    assert found["peak_memory"] == 4 * (112 + 3 * 16 * 16 + 4 * 8 * 8 + 4)
 
 
 def test_sparsity_counts_zeros_and_what_was_removed():

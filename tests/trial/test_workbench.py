@@ -15,7 +15,7 @@ from analysis.schema import COLUMNS, MEASURES
 from methods.core.cut import Cut
 from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
-from trial import plan, rows, stages
+from trial import measures, rows, stages
 from trial.experiment import Experiment
 from trial.recipe import Recipe, columns
 from trial.training import TrainingDiverged
@@ -197,9 +197,9 @@ def test_a_refusal_is_the_rows_error(tmp_path: Path) -> None:
 def test_a_measure_that_is_no_number_fails_the_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: float
 ) -> None:
-    monkeypatch.setattr(plan, "measure", lambda *_, **__: {"val_accuracy": 0.5, "val_loss": odd})
+    monkeypatch.setitem(measures.TAKERS, "val_loss", lambda _: odd)
     row = run(opened(tmp_path), FILTER)
-    assert (row["state"], row["error"]) == ("failed", "ArithmeticError: val_loss came out as NaN or infinite")
+    assert (row["state"], row["error"]) == ("failed", "NotFinite: val_loss came out as NaN or infinite")
     assert row["val_loss"] is None
 
 

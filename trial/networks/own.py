@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from analysis.errors import WrongInput
 
@@ -21,7 +21,8 @@ def made_by(code: str, *, classes: int) -> nn.Module:
     """Import ``package.module:function`` and call it with ``classes``.
 
     Raises:
-        WrongInput: The module or function is not there, the call fails, or it returns no nn.Module.
+        WrongInput: The module or function is not there, the call fails, it returns no nn.Module, or one whose state
+            safetensors cannot hold: entries that are no tensors, or that share memory, as tied weights do.
     """
     function = _imported(code)
     try:
@@ -30,6 +31,7 @@ def made_by(code: str, *, classes: int) -> nn.Module:
         raise WrongInput(f"{code} could not be called with classes={classes}: {_said(error)}") from error
     if not isinstance(network, nn.Module):
         raise WrongInput(f"{code} must return a torch.nn.Module, it returned a {type(network).__name__}")
+    _refuse_unstorable(network, code)
     return network
 
 
@@ -82,6 +84,24 @@ def weights_file_hash(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise WrongInput(f"network.weights: {file} cannot be read: {error.strerror}") from None
+
+
+def _refuse_unstorable(network: nn.Module, code: str) -> None:
+    owners: dict[tuple[str, int], str] = {}
+    for name, tensor in network.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            raise WrongInput(
+                f"network.code: {code} cannot be stored: {name} of its state is a {type(tensor).__name__}, only "
+                "tensors are kept"
+            )
+        if not tensor.numel():
+            continue
+        owner = owners.setdefault((str(tensor.device), tensor.untyped_storage().data_ptr()), name)
+        if owner != name:
+            raise WrongInput(
+                f"network.code: {code} cannot be stored: {owner} and {name} share their memory; give each a tensor of "
+                "its own"
+            )
 
 
 def _imported(code: str) -> Callable[..., Any]:

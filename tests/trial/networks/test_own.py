@@ -22,6 +22,26 @@ def broken(classes):
 def number(classes):
     return classes
 
+class Tied(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(nn.Flatten(), nn.Linear(3072, 8), nn.Linear(8, 8), nn.Linear(8, classes))
+        self[2].weight = nn.Parameter(self[2].weight.detach()[:, :8])
+        self.again = nn.Linear(8, 8)
+        self.again.weight = self[2].weight
+
+def tied(classes):
+    return Tied(classes)
+
+class Extra(nn.Linear):
+    def get_extra_state(self):
+        return {"note": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+def extra(classes):
+    return nn.Sequential(nn.Flatten(), Extra(3072, classes))
+
 constant = 3
 """
 
@@ -84,6 +104,8 @@ def test_source_hash_is_that_of_the_file_and_empty_for_ours(folder):
         ("own_network:constant", "own_network has no function constant"),
         ("own_network:broken", "could not be called with classes=4: KeyError"),
         ("own_network:number", "must return a torch.nn.Module, it returned a int"),
+        ("own_network:tied", "cannot be stored: 2.weight and again.weight share their memory; give each a tensor"),
+        ("own_network:extra", "cannot be stored: 1._extra_state of its state is a dict, only tensors are kept"),
     ],
 )
 @pytest.mark.usefixtures("folder")
