@@ -24,7 +24,8 @@ PASSES = 50
 def torch_latency_ms(network: nn.Module, image: Tensor) -> float:
     """Median wall-clock milliseconds of a forward pass in eval and inference mode, > 0.
 
-    Takes the precision that `trial.numerics.computing` set and what threads torch is set to, and does not see to it that nobody else is on the machine: see `quiet`.
+    Takes the precision and the threads that `trial.numerics.computing` set, and does not see to it that nobody else
+    is on the machine: see `quiet`.
 
     Args:
         network: On its device, in its layout; its modes are left as they are.
