@@ -64,14 +64,14 @@ class Probed:
 def probe(experiment: Experiment, splits: Splits, *, device: torch.device, clock: Clock | None = None) -> Probed | None:
     """Time training steps of the experiment's network, and settle what its numerics leave open.
 
-    A step is one of dense training, on its batch size and on the first training images; with the threads of a
-    trial. Everything is left as it was.
+    A step is one of dense training, on its batch size and on the first training images, on one CPU thread. Everything
+    is left as it was.
 
     Args:
         experiment: Its ``numerics`` fix the precision or the layout where they say it (``model_fields_set``).
         splits: On any device.
         device: The one that will train.
-        clock: Gives seconds; left out, those of this process's threads where a CPU trains, which do not run while
+        clock: Gives seconds; left out, those of this process where a CPU trains, which do not run while
             other processes have the cores, and those on the wall where a GPU does.
 
     Returns:
@@ -131,7 +131,9 @@ def _stepping(
     labels = splits.train.labels[: training.batch].to(device)
 
     def step(count: int) -> None:
-        with computing(precision, threads=numerics.threads):
+        # On one thread, whatever a trial takes: beside other busy processes threads wait for one another, the more the
+        # better a kernel is spread over them. So two threads once found emulated bfloat16 three times as fast.
+        with computing(precision, threads=1):
             with autocast(device):
                 loss = functional.cross_entropy(network(images[:count]).float(), labels[:count])
             optimiser.zero_grad()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests.trial.images import splits
 from trial.experiment import Experiment
+from trial.numerics import computing
 from trial.probe import CANDIDATES, Candidate, best, probe
 
 FLOAT_LAST, FLOAT, BRAIN_LAST, BRAIN = CANDIDATES
@@ -20,6 +21,7 @@ class Ticking(nn.Module):
 
     clock = 0.0
     seconds_per_image: ClassVar[dict[Candidate, float]] = {}
+    threads: ClassVar[set[int]] = set()
     passes: ClassVar[list[tuple[Candidate, int]]] = []
 
     def __init__(self, classes: int) -> None:
@@ -33,6 +35,7 @@ class Ticking(nn.Module):
         precision = "bfloat16" if made.dtype == torch.bfloat16 else "float32"
         is_last = self.conv.weight.is_contiguous(memory_format=torch.channels_last)
         found: Candidate = (precision, "channels-last" if is_last else "contiguous")
+        Ticking.threads.add(torch.get_num_threads())
         Ticking.passes.append((found, len(images)))
         seconds = Ticking.seconds_per_image[found]
         if math.isinf(seconds):
@@ -125,12 +128,16 @@ def test_a_slow_network_is_timed_twice():
     assert Ticking.passes.count((BRAIN, 64)) == 2
 
 
-def test_a_probe_leaves_random_state_and_threads_as_they_were():
+def test_a_probe_takes_one_thread_and_leaves_random_state_and_threads_as_they_were():
+    """Two threads beside a busy process waited for one another, and emulated bfloat16 seemed the fastest."""
     torch.manual_seed(3)
-    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    probed(1, 1, 1, 1, threads=threads + 1)
+    before = torch.random.get_rng_state()
+    Ticking.threads.clear()
+    with computing("float32", threads=2):
+        probed(1, 1, 1, 1, threads=2)
+        assert torch.get_num_threads() == 2
+    assert Ticking.threads == {1}
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("name", ["seed-cnn", "vgg16-bn"])
