@@ -205,9 +205,14 @@ def loads_back(network: nn.Module, again: Callable[[], nn.Module], images: Tenso
 def trained_and_stored_agree(curve: Sequence[Mapping[str, Any]], *, val_loss: float) -> None:
     """Raise DoesNotLoadBack where a stored network has another validation loss than when its training ended.
 
-    ``curve`` are the epochs of that training, none where it was not trained; ``val_loss`` is the stored network's.
+    ``curve`` are the epochs of that training, none where it was not trained; ``val_loss`` is the stored network's: one
+    that is no number is `finite_outcome`'s to refuse.
     """
-    if curve and abs(val_loss - curve[-1]["val_loss"]) > OF_LOSS * max(curve[-1]["val_loss"], 0.1):
+    if (
+        curve
+        and math.isfinite(val_loss)
+        and abs(val_loss - curve[-1]["val_loss"]) > OF_LOSS * max(curve[-1]["val_loss"], 0.1)
+    ):
         raise DoesNotLoadBack(
             f"the stored network's validation loss is {val_loss:.6g}, it was {curve[-1]['val_loss']:.6g} when training "
             "ended: does its code keep numbers outside parameters and buffers?"
