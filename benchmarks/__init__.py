@@ -40,20 +40,20 @@ def ratio(over: list[float], under: list[float]) -> str:
     return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} rounds)"
 
 
-def made_up(train: int, *, validation: int = 2, classes: int = 10) -> Splits:
+def made_up(train: int, *, validation: int = 2, classes: int = 10, device: str = "cpu") -> Splits:
     """Noise that is mirrored and shifted like CIFAR-10: what is in an image changes no timing."""
 
     def images(count: int) -> ImageSet:
         pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=drawn, dtype=torch.uint8)
-        return ImageSet(pixels, torch.randint(0, classes, (count,), generator=drawn))
+        return ImageSet(pixels.to(device), torch.randint(0, classes, (count,), generator=drawn).to(device))
 
     drawn = torch.Generator().manual_seed(0)
     return Splits(
         train=images(train),
         validation=images(validation),
         classes=tuple(map(str, range(classes))),
-        mean=torch.full((3,), 0.5),
-        std=torch.full((3,), 0.29),
+        mean=torch.full((3,), 0.5, device=device),
+        std=torch.full((3,), 0.29, device=device),
         augment=("flip", "shift"),
         fingerprint="0" * 32,
     )
