@@ -123,7 +123,7 @@ def test_whoever_is_killed_at_any_moment_the_others_make_the_rest(
     chance = random.Random(1)
     for victim in crowd[:killed]:
         time.sleep(chance.uniform(0.01, 0.08))
-        os.kill(victim.pid or 0, signal.SIGKILL)
+        victim.kill()
     for child in crowd[killed:]:
         child.join(PATIENCE)
     assert [child.exitcode for child in crowd[killed:]] == [0] * 4

@@ -261,21 +261,24 @@ def test_the_dense_key_holds_what_can_change_the_dense_network_and_nothing_else(
 
 
 def test_every_section_of_an_experiment_has_a_law() -> None:
-    assert SECTIONS.keys() | {"seed", "data"} == Experiment.model_fields.keys()
+    assert SECTIONS.keys() | {"seed", "data", "latency"} == Experiment.model_fields.keys()
 
 
-def test_another_seed_is_another_dense_key(tmp_path: Path, splits: Splits) -> None:
+def test_another_seed_is_another_dense_key_and_a_timing_none(tmp_path: Path, splits: Splits) -> None:
     assert dense_key(experiment(seed=1), splits, tmp_path) != dense_key(experiment(), splits, tmp_path)
+    assert dense_key(experiment(latency=True), splits, tmp_path) == dense_key(experiment(), splits, tmp_path)
 
 
 DATA: dict[str, dict[str, Any]] = {
     "validation": {"validation": 30},
     "images": {"images": 50},
     "augment": {"augment": []},
+    "classes": {"classes": [0, 1, 2]},
+    "size": {"size": 16},
 }
 """Settings of the data, each with another value of its."""
-NOT_THE_IMAGES = {"name", "folder", "download"}
-"""What is hashed is the images, not what they are called or where they lie."""
+NOT_THE_IMAGES = {"name", "folder", "download", "label"}
+"""What is hashed is images and labels, not what they are called or where they lie."""
 
 
 def test_the_dense_key_holds_whatever_changes_the_images(tmp_path: Path, splits: Splits) -> None:
