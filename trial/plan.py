@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from methods.core.knobs import flat
-from trial import gates, stages
+from trial import cutting, gates, stages
 from trial.data import Splits
 from trial.latency import machine
 from trial.links import Link, links
@@ -134,7 +134,7 @@ class Plan:
     ) -> Product:
         """One round's cut; what its method sees in images is a stage of its own, the same whatever the ratio."""
         method, seed, splits = recipe.method, self._experiment.seed, self._splits
-        past = stages.past(parent)
+        past = cutting.past(parent)
         observation: Product | None = None
         observer = method.observer
         if observer is not None:
@@ -142,16 +142,18 @@ class Plan:
             observation, _ = self._maker.get(
                 "scores",
                 {"parent": key, **looked_for},
-                lambda network: stages.observe(network, method, stages.evidence(splits, method, seed=seed, past=past)),
+                lambda network: cutting.observe(
+                    network, method, cutting.evidence(splits, method, seed=seed, past=past)
+                ),
                 self._tally,
                 parent=parent,
             )
 
         def make(network: nn.Module) -> Product:
-            seen = stages.evidence(splits, method, seed=seed, past=past)
+            seen = cutting.evidence(splits, method, seed=seed, past=past)
             if observation is not None:
                 seen = replace(seen, seen=observation.tensors)
-            return stages.cut(
+            return cutting.cut(
                 network,
                 splits,
                 method,
@@ -213,8 +215,8 @@ class Plan:
             # Measures are of the network, which is the same whether or not somebody may train on from here.
             return replace(network, momentum={}), key
         # A later round has to know of the cuts before it, which equal networks need not have in common.
-        past = cut.record[stages.PAST]
-        return replace(network, record={**network.record, stages.PAST: past}), digest({"network": key, "past": past})
+        past = cut.record[cutting.PAST]
+        return replace(network, record={**network.record, cutting.PAST: past}), digest({"network": key, "past": past})
 
     def _from_scratch(self, recipe: Recipe, cut: Product, *, round_: int, dense_weights: int) -> Product:
         """The control: the cut architecture with new weights, trained as the dense network for all epochs together."""

@@ -14,7 +14,7 @@ from methods.core.cut import Past
 from methods.core.mask import Mask
 from methods.core.method import Evidence, Method
 from methods.core.units import channel_groups, weighted_layers
-from trial import stages
+from trial import cutting
 from trial.numerics import computing
 from trial.recipe import Recipe
 from trial.training import evaluate
@@ -42,7 +42,7 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
     if refusal:
         raise WrongInput(refusal)
     splits = workbench.splits
-    seen = stages.evidence(splits, method, seed=workbench.experiment.seed, past=Past())
+    seen = cutting.evidence(splits, method, seed=workbench.experiment.seed, past=Past())
     seen = replace(seen, seen=method.look(network, seen))
     loss, accuracy = _evaluated(network, workbench)
     yield {"layer": "", "ratio": 0.0, "ratio_achieved": 0.0, "val_accuracy": accuracy, "val_loss": loss}

@@ -8,7 +8,7 @@ from methods.core.cut import Past
 from methods.core.removal import fit_shapes
 from methods.filter_l1 import FilterL1
 from tests.trial.images import splits
-from trial import stages
+from trial import cutting, stages
 from trial.freezing import everything, only
 from trial.networks import Network, build
 from trial.recovery import Recovery
@@ -102,8 +102,8 @@ def test_names_hold_after_channels_were_removed():
     network = build(Network(name="vgg16", width=0.03125), classes=3, seed=0)
     new, method = ("classifier.8.", "classifier.10."), FilterL1(ratio=0.5)
     total = weights_total(network)
-    seen = stages.evidence(DATA, method, seed=0, past=Past())
-    cut = stages.cut(network, DATA, method, seen, ratio=0.5, apply="remove", dense_weights=total)
+    seen = cutting.evidence(DATA, method, seed=0, past=Past())
+    cut = cutting.cut(network, DATA, method, seen, ratio=0.5, apply="remove", dense_weights=total)
     fit_shapes(network, dict(cut.tensors))
     after = stages.recover(
         network,

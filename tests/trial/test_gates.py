@@ -17,7 +17,7 @@ from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
 from methods.magnitude_global import MagnitudeGlobal
 from tests.trial.test_workbench import complete, opened, run
-from trial import gates, rows, stages
+from trial import cutting, gates, rows, stages
 from trial.recipe import Recipe
 from trial.store import Product
 from trial.workbench import Workbench
@@ -105,7 +105,7 @@ def test_the_reason_of_another_ratio_is_in_the_row(tmp_path: Path, knobs: dict[s
 
 
 def damaged_remove(change: Callable[[nn.Module], None]) -> Callable[..., tuple[nn.Module, Mask]]:
-    whole = stages.remove
+    whole = cutting.remove
 
     def remove(*given: Any, **options: Any) -> tuple[nn.Module, Mask]:
         thin, mask = whole(*given, **options)
@@ -119,11 +119,11 @@ def damaged_remove(change: Callable[[nn.Module], None]) -> Callable[..., tuple[n
 def test_removal_that_computes_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = opened(tmp_path, **TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "remove", damaged_remove(lambda thin: next(thin.parameters()).mul_(1.01)))
+        patch.setattr(cutting, "remove", damaged_remove(lambda thin: next(thin.parameters()).mul_(1.01)))
         failed(run(bench, FILTER), gates.RemovalDiffers, "logits of the thin network differ from the masked one's by")
     with monkeypatch.context() as patch:
         # Zero, and still there: the logits are right, and nothing is thinner.
-        patch.setattr(stages, "remove", lambda network, cut, image, mask: (_zeroed(network, cut, image), mask))
+        patch.setattr(cutting, "remove", lambda network, cut, image, mask: (_zeroed(network, cut, image), mask))
         failed(run(bench, FILTER), gates.RemovalDiffers, "of the thin network has 4 channels, 2 should be left")
     complete(run(bench, FILTER))
 

@@ -10,7 +10,7 @@ from methods.core.cut import Past
 from methods.core.removal import fit_shapes
 from methods.filter_l1 import FilterL1
 from tests.trial.images import splits
-from trial import stages
+from trial import cutting
 from trial.networks import Network, build
 from trial.peak_memory import peak_memory
 from trial.weights import weights_total
@@ -80,13 +80,13 @@ def test_the_number_is_the_same_twice_and_in_any_memory_layout(name: str) -> Non
 
 def test_a_thin_network_needs_less_and_a_masked_one_as_much() -> None:
     data, method = splits(), FilterL1(ratio=0.5)
-    seen = stages.evidence(data, method, seed=0, past=Past())
+    seen = cutting.evidence(data, method, seed=0, past=Past())
     peaks = {}
     for apply in ("remove", "mask"):
         network = build(Network(name="seed-cnn", width=0.25), classes=3, seed=0)
         dense, total = peak_memory(network, image=(3, 32, 32)), weights_total(network)
         options = {"ratio": Fraction(1, 2), "apply": apply, "dense_weights": total}
-        product = stages.cut(network, data, method, seen, **options)
+        product = cutting.cut(network, data, method, seen, **options)
         again = build(Network(name="seed-cnn", width=0.25), classes=3, seed=0)
         fit_shapes(again, dict(product.tensors))
         peaks[apply] = peak_memory(again, image=(3, 32, 32))

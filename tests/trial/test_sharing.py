@@ -14,6 +14,7 @@ from analysis import curves
 from analysis.schema import MEASURES
 from tests.trial import tiny
 from trial import rows
+from trial.cutting import PAST
 from trial.data import Data, Splits, load
 from trial.experiment import Experiment, Numerics
 from trial.inventory import remove, stages
@@ -23,7 +24,6 @@ from trial.networks import Network
 from trial.plan import Plan
 from trial.recipe import Recipe, columns
 from trial.recovery import Recovery
-from trial.stages import PAST
 from trial.store import FileClaims, Product, Store
 from trial.training import Training
 from trial.workbench import Workbench

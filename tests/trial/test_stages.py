@@ -12,7 +12,7 @@ from methods.core.removal import fit_shapes
 from methods.filter_l1 import FilterL1
 from methods.magnitude_global import MagnitudeGlobal
 from tests.trial.images import splits
-from trial import stages
+from trial import cutting, stages
 from trial.augmentation import normalised
 from trial.networks import Network, build
 from trial.recovery import Recovery
@@ -32,10 +32,10 @@ def dense(name: str = "vgg16-bn") -> nn.Module:
 
 
 def cut(network: nn.Module, method: FilterL1 | MagnitudeGlobal, apply: str, **given: object) -> Product:
-    seen = stages.evidence(DATA, method, seed=0, past=given.pop("past", Past()))
+    seen = cutting.evidence(DATA, method, seed=0, past=given.pop("past", Past()))
     total = weights_total(network)
     given = {"dense_weights": total, "ratio": HALF, **given}
-    return stages.cut(network, DATA, method, seen, apply=apply, **given)
+    return cutting.cut(network, DATA, method, seen, apply=apply, **given)
 
 
 def network_of(product: Product, name: str = "vgg16-bn") -> nn.Module:
@@ -50,7 +50,7 @@ def recovered(product: Product, *, epochs: int = 2, goes_on: bool = False) -> Pr
     total = weights_total(network)
     made = stages.recover(network, product, DATA, recovery, dense=DENSE, dense_weights=total, seed=0, goes_on=goes_on)
     # As a plan does for the round after this one.
-    return replace(made, record={**made.record, stages.PAST: product.record[stages.PAST]})
+    return replace(made, record={**made.record, cutting.PAST: product.record[cutting.PAST]})
 
 
 def sparsity(product: Product, total: int) -> float:
@@ -100,7 +100,7 @@ def test_momentum_is_sliced_with_the_network_and_taken_up() -> None:
     assert {name: tensor.shape for name, tensor in first.momentum.items()} == {
         name: parameter.shape for name, parameter in network_of(first).named_parameters()
     }
-    past = stages.past(first)
+    past = cutting.past(first)
     second = cut(network_of(first), FilterL1(ratio=0.5), "remove", past=past, momentum=first.momentum)
     thin = network_of(second)
     for name, parameter in thin.named_parameters():
@@ -120,7 +120,7 @@ def test_masked_momentum_is_zero_where_the_mask_is() -> None:
         network_of(first),
         MagnitudeGlobal(ratio=0.5),
         "mask",
-        past=stages.past(first),
+        past=cutting.past(first),
         mask=first.mask,
         momentum=first.momentum,
     )
@@ -150,15 +150,15 @@ def test_more_images_than_there_are_is_refused_by_name() -> None:
         images_read = 151
 
     with pytest.raises(ValueError, match="is to read 151 images, and the training part has 150"):
-        stages.evidence(DATA, Reads(ratio=0.5), seed=0, past=Past())
+        cutting.evidence(DATA, Reads(ratio=0.5), seed=0, past=Past())
 
 
 def test_evidence_is_a_smaller_share_of_a_larger_one_and_of_the_training_part() -> None:
-    def read(count: int) -> stages.Evidence:
+    def read(count: int) -> cutting.Evidence:
         class Reads(FilterL1):
             images_read = count
 
-        return stages.evidence(DATA, Reads(ratio=0.5), seed=3, past=Past())
+        return cutting.evidence(DATA, Reads(ratio=0.5), seed=3, past=Past())
 
     few, many = read(5), read(20)
     assert torch.equal(few.images, many.images[:5])

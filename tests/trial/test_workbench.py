@@ -15,7 +15,7 @@ from analysis.schema import COLUMNS, MEASURES
 from methods.core.cut import Cut
 from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
-from trial import measures, rows, stages
+from trial import cutting, measures, rows
 from trial.experiment import Experiment
 from trial.recipe import Recipe, columns
 from trial.training import TrainingDiverged
@@ -213,7 +213,7 @@ def test_training_that_diverges_fails_the_trial_and_stores_no_stage(tmp_path: Pa
 def test_a_thin_network_that_computes_something_else_fails_the_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = stages.remove
+    whole = cutting.remove
 
     def wrong(*given: Any, **options: Any) -> Any:
         thin, mask = whole(*given, **options)
@@ -221,7 +221,7 @@ def test_a_thin_network_that_computes_something_else_fails_the_trial(
             next(thin.parameters()).mul_(1.01)
         return thin, mask
 
-    monkeypatch.setattr(stages, "remove", wrong)
+    monkeypatch.setattr(cutting, "remove", wrong)
     row = run(opened(tmp_path), FILTER)
     assert row["error"].startswith("RemovalDiffers: logits of the thin network differ from the masked one's by ")
 
