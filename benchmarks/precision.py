@@ -31,7 +31,7 @@ def _epoch(candidate: Candidate, device: torch.device) -> Callable[[], None]:
     precision, layout = candidate
     numerics = Numerics(precision=precision, layout=layout, threads=cores())
     network = build(NETWORK, classes=10, seed=0)
-    network.to(device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
+    numerics.lay_out(network, device)
     splits = made_up(IMAGES, device=device.type)
 
     def epoch() -> None:

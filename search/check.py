@@ -24,7 +24,7 @@ def describe(name: str, *, settings: Sequence[str]) -> str:
     rounds = f" of up to {most} rounds" if most > 1 else ""
     epochs = space.largest("recovery_epochs", spec.recovery.epochs)
     dense = "none: weights are given" if spec.network.weights_file else f"1, {spec.dense.epochs} epochs"
-    network = str(spec.network.name or spec.network.code)
+    network = spec.network.called
     network += f" × {spec.network.width:g}" if spec.network.width != 1 else ""
     network += f", {spec.network.weights} weights" if spec.network.weights == "imagenet" else ""
     network += f", freeze {spec.network.freeze}" if spec.network.freeze != "none" else ""

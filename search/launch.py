@@ -11,9 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-import torch
-from torch import nn
-
 from analysis import curves, front_table, report, table
 from analysis.errors import WorkFailed, WrongInput
 from analysis.summary import summarise
@@ -28,7 +25,7 @@ from search.spec import Spec, load
 from search.study import enter, own_rows
 from trial import data
 from trial.data import Splits
-from trial.networks import build
+from trial.networks import build, check_fits
 from trial.recipe import columns, trial_id
 from trial.rows import Row, read, writable
 
@@ -75,7 +72,12 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
 def check_methods(spec: Spec, splits: Splits) -> None:
     """Raise WrongInput where the network cannot be built or takes no such images, or a method cannot work on them."""
     network = build(spec.network, classes=len(splits.classes), seed=spec.seed)
-    _check_takes_images(network, spec, splits)
+    check_fits(
+        network,
+        image=splits.train.images.shape[1:],
+        classes=len(splits.classes),
+        called=spec.network.called,
+    )
     space = spec.space
     for name, group in space.methods.options.items():
         place = f"search.methods.{name}"
@@ -89,19 +91,6 @@ def check_methods(spec: Spec, splits: Splits) -> None:
                     f"{name} is to read {tried.images_read} images, and the training part has {len(splits.train)} "
                     f"({place}.images)"
                 )
-
-
-def _check_takes_images(network: nn.Module, spec: Spec, splits: Splits) -> None:
-    shape = splits.train.images.shape[1:]
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, *shape))
-    except Exception as error:  # a user's own network may raise anything
-        said = " ".join(str(error).split())
-        raise WrongInput(
-            f"{spec.network.name or spec.network.code} cannot take images of {'×'.join(map(str, shape))}: {said:.200} "
-            "(set data.size to what it takes, or take another network)"
-        ) from error
 
 
 def _examples(example: Method, group: Group) -> Iterator[Method]:

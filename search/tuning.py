@@ -243,7 +243,8 @@ def _dense(place: Place) -> Iterator[Epoch | Row | OSError]:
         finally:
             said.put(None)
 
-    thread = threading.Thread(target=train)
+    # A daemon: a worker whose search was ended does not wait for the training to end.
+    thread = threading.Thread(target=train, daemon=True)
     thread.start()
     while (each := said.get()) is not None:  # Ray sends into the generator, which `yield from` would hand on
         yield each

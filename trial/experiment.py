@@ -29,7 +29,7 @@ class Experiment(BaseModel):
         Training(epochs=5, rate=0.02), description="training with a penalty, from the dense network on"
     )
     recovery: Recovery = Field(Recovery(epochs=5, rate=0.02), description="training after each cut, or none")
-    seed: int = Field(0, ge=0, description="decides initial weights, order of images, random cuts")
+    seed: int = Field(0, ge=0, le=2**62, description="decides initial weights, order of images, random cuts")
     numerics: Numerics = Field(Numerics(), description="precision and threads")
     latency: bool = Field(
         False, description="time each trial's network, torch_latency_ms; set where that is an objective"

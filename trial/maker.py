@@ -141,6 +141,5 @@ class Maker:
                 fit_shapes(network, dict(product.tensors))
             except (ValueError, RuntimeError) as error:
                 raise DoesNotLoadBack(f"a stored stage does not load: {' '.join(str(error).split())}") from error
-        layout = self.experiment.numerics.memory_format
-        network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+        self.experiment.numerics.lay_out(network, self.device)
         return network.eval()

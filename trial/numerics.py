@@ -9,11 +9,15 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 
 __all__ = ["Layout", "Numerics", "Precision", "autocast", "computing", "device_here"]
 
 Precision = Literal["float32", "bfloat16"]
 Layout = Literal["channels-last", "contiguous"]
+
+MOST_THREADS = 1024
+"""OpenMP crashes the process when asked for many millions."""
 
 
 class Numerics(BaseModel):
@@ -27,15 +31,36 @@ class Numerics(BaseModel):
         "statistics, and what decides and checks a cut stay float32",
     )
     layout: Layout = Field(
-        "channels-last", description="how images lie in memory; channels-last is what CPUs and GPUs convolve fastest"
+        "channels-last",
+        description="how weights, and so the images between layers, lie in memory; channels-last is what CPUs and GPUs "
+        "convolve fastest",
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one trial")
-    dense_threads: int = Field(1, ge=1, description="CPU threads of dense training, which everyone waits for")
+    threads: int = Field(1, ge=1, le=MOST_THREADS, description="CPU threads of one trial")
+    dense_threads: int = Field(
+        1, ge=1, le=MOST_THREADS, description="CPU threads of dense training, which everyone waits for"
+    )
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """The layout as torch calls it."""
-        return torch.channels_last if self.layout == "channels-last" else torch.contiguous_format
+    def lay_out(self, network: nn.Module, device: torch.device) -> None:
+        """Move a network to a device in this layout, in place; contiguous where the other cannot be trained."""
+        is_last = self.layout == "channels-last" and not (device.type == "cpu" and _breaks_channels_last(network))
+        layout = torch.channels_last if is_last else torch.contiguous_format
+        network.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
+
+
+def _breaks_channels_last(network: nn.Module) -> bool:
+    """Whether a convolution's backward pass writes past its memory in channels-last on a CPU, and ends the process.
+
+    oneDNN's strided 1×1 convolutions do where they read fewer channels than a vector holds, as a cut residual
+    network's shortcuts may (uxlfoundation/oneDNN, issue 6035).
+    """
+    vector = 16 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 8
+    return any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.weight.shape[1] < vector
+        for module in network.modules()
+    )
 
 
 _precision: ContextVar[Precision] = ContextVar("precision", default="float32")

@@ -122,7 +122,7 @@ def _stepping(
     precision, layout = candidate
     training, numerics = experiment.dense, experiment.numerics.model_copy(update={"layout": layout})
     network = build(experiment.network, classes=len(splits.classes), seed=experiment.seed).train()
-    network.to(device, memory_format=numerics.memory_format)  # type: ignore[call-overload]  # torch's stubs lack this form
+    numerics.lay_out(network, device)
     # At rate 0: weights that ran off to infinity, or shrank to denormal numbers, would take another time.
     optimiser = torch.optim.SGD(
         network.parameters(), lr=0.0, momentum=training.momentum, nesterov=training.momentum > 0, fused=True

@@ -57,7 +57,7 @@ def check_unchanged(rows: Sequence[Row], study: Path, experiment: Experiment, *,
         raise WrongInput(
             f"the data, or the code or weights of the network, changed since {study} was made: restore them, "
             f"or run a new study with --study (data: {experiment.data.folder or experiment.data.name}, "
-            f"network: {experiment.network.name or experiment.network.code})"
+            f"network: {experiment.network.called})"
         )
 
 

@@ -140,7 +140,7 @@ class Workbench:
         return {
             "study": self._study_name,
             "trial": trial,
-            "network": network.name or network.code,
+            "network": network.called,
             "width": network.width,
             "data": self.experiment.data.name,
             "seed": self.experiment.seed,

@@ -1,5 +1,8 @@
 """Precision reaches training, evaluation and the teacher, and nothing else; threads are those that were asked for."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -134,5 +137,36 @@ def test_a_trial_in_bfloat16_is_complete_and_its_row_says_so(tmp_path, layout):
 
 
 def test_layouts_are_torchs() -> None:
-    assert Numerics().memory_format is torch.channels_last
-    assert Numerics(layout="contiguous").memory_format is torch.contiguous_format
+    for layout, expected in (("channels-last", torch.channels_last), ("contiguous", torch.contiguous_format)):
+        network = nn.Conv2d(4, 8, 3)
+        Numerics(layout=layout).lay_out(network, torch.device("cpu"))
+        assert network.weight.is_contiguous(memory_format=expected)
+
+
+@pytest.mark.parametrize(
+    ("channels", "stride", "kernel", "is_last"), [(4, 2, 1, 0), (64, 2, 1, 1), (4, 1, 1, 1), (4, 2, 3, 1)]
+)
+def test_what_cannot_be_trained_in_channels_last_lies_contiguous(
+    channels: int, stride: int, kernel: int, is_last: bool
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, channels, 3), nn.Conv2d(channels, 8, kernel, stride=stride))
+    Numerics().lay_out(network, CPU)
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last) == is_last
+
+
+TRAINED = """
+import torch
+from tests.trial.images import splits
+from trial.networks import Network, build
+from trial.numerics import Numerics
+from trial.training import Training, train
+network = build(Network(name="resnet20", width=0.25), classes=3, seed=0)
+Numerics().lay_out(network, torch.device("cpu"))
+print(len(train(network, splits(train=60), Training(epochs=2, batch=30), seed=0)))
+"""
+
+
+def test_narrow_shortcuts_are_trained() -> None:
+    """free(): invalid next size. In a process of its own, which the fault would end or hang."""
+    ran = subprocess.run([sys.executable, "-c", TRAINED], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "2\n"), ran.stderr

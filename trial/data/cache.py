@@ -36,8 +36,7 @@ def decoded_once(
     """Return the cached arrays and their digest, or decode and cache them.
 
     An entry belongs to the files' paths, sizes and modification times, and to the ``settings`` that decide what is
-    decoded from them. A cache that cannot be read or written is
-    never an error: then each run decodes again.
+    decoded from them. A cache that cannot be read or written is never an error: then each run decodes again.
     """
     entry = cache_folder() / "data" / _key(files, name=name, part=part, settings=settings)
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError):

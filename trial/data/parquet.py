@@ -120,7 +120,7 @@ def _labels_of(
     for number, file in enumerate(files):
         with _opened(file) as parquet:
             column = _label_column(parquet, label, file=file)
-            here = _class_names(parquet, column) or names
+            here = _class_names(parquet, column, file=file) or names
             if number and here != classes:
                 raise WrongInput(f"{file} has other class names than {files[0]}")
             classes = here
@@ -155,6 +155,9 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
 
     try:
         with pq.ParquetFile(file) as parquet:
+            columns = parquet.schema_arrow.names
+            if twice := {name for name in columns if columns.count(name) > 1}:
+                raise WrongInput(f"{file} has more than one column {' and '.join(sorted(twice))}: keep one of each")
             yield parquet
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise WrongInput(f"{file} is not a whole Parquet file: {reason(error)}") from error
@@ -220,12 +223,17 @@ def _label_column(parquet: pq.ParquetFile, asked: str | None, *, file: Path) -> 
     return name
 
 
-def _class_names(parquet: pq.ParquetFile, label: str) -> tuple[str, ...]:
+def _class_names(parquet: pq.ParquetFile, label: str, *, file: Path) -> tuple[str, ...]:
     try:
         described = json.loads(parquet.schema_arrow.metadata[b"huggingface"])
-        return tuple(described["info"]["features"][label]["names"])
+        names = described["info"]["features"][label]["names"]
     except (KeyError, TypeError, ValueError):  # no metadata, or another program's
         return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise WrongInput(
+            f"{file}: the class names of {label} in the metadata must be different texts, got {names!r:.80}"
+        )
+    return tuple(names)
 
 
 def _labels(column: Any, *, names: tuple[str, ...], file: Path) -> npt.NDArray[np.int64]:

@@ -66,13 +66,11 @@ class Data(BaseModel):
     @field_validator("validation", mode="before")
     @classmethod
     def _is_count_or_share(cls, given: Any) -> Any:
-        if not isinstance(given, int | float):
-            return given
         # To Python true is 1, and one validation image is not what it says.
         is_count = isinstance(given, int) and not isinstance(given, bool) and given >= 1
         if is_count or (isinstance(given, float) and 0 < given < 1):
             return given
-        raise WrongInput(f"validation must be a count of at least 1 or a share in (0, 1), got {given}")
+        raise WrongInput(f"validation must be a count of at least 1 or a share in (0, 1), got {given!r}")
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -15,12 +15,13 @@ from torch import nn
 
 from trial.freezing import Trainable, everything
 from trial.networks.catalogue import NETWORKS, initialise, register, start_scales
+from trial.networks.fitting import check_fits
 from trial.networks.own import load_weights, made_by, source_file_hash, weights_file_hash
 from trial.networks.pretrained import PRETRAINED
 from trial.networks.settings import Network
 from trial.seeds import derived
 
-__all__ = ["Network", "build", "identity", "names", "redraw", "register", "source_hash", "trainable"]
+__all__ = ["Network", "build", "check_fits", "identity", "names", "redraw", "register", "source_hash", "trainable"]
 
 
 def names() -> list[str]:

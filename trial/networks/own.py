@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from analysis.errors import WrongInput
 
@@ -89,6 +90,10 @@ def weights_file_hash(file: Path) -> str:
 def _refuse_unstorable(network: nn.Module, code: str) -> None:
     owners: dict[tuple[str, int], str] = {}
     for name, tensor in network.state_dict().items():
+        if is_lazy(tensor):
+            raise WrongInput(
+                f"network.code: {code} left {name} without a shape: let its function send an image through lazy modules"
+            )
         if not isinstance(tensor, Tensor):
             raise WrongInput(
                 f"network.code: {code} cannot be stored: {name} of its state is a {type(tensor).__name__}, only "

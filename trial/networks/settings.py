@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from analysis.errors import WrongInput
 from trial.networks.catalogue import NETWORKS, has_scales
@@ -55,9 +55,23 @@ class Network(BaseModel):
     ] = 1.0
 
     @property
+    def called(self) -> str:
+        """The network's name, or its code, which stands for it."""
+        called = self.name or self.code
+        assert called is not None, "a network has a name or code"
+        return called
+
+    @property
     def weights_file(self) -> Path | None:
         """The file with all trained weights, where there is one: the network comes trained."""
         return self.weights if isinstance(self.weights, Path) else None
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _weights_are_text(cls, given: Any) -> Any:
+        if given is None or (isinstance(given, str | Path) and str(given).strip()):
+            return given
+        raise WrongInput(f"weights must be imagenet or the path of a .safetensors file, got {given!r}")
 
     @model_validator(mode="before")
     @classmethod
