@@ -151,9 +151,6 @@ PROVENANCE = _columns(
 
 COLUMNS = (*IDENTITY, *RECIPE, *OUTCOME, *MEASURES, *PROVENANCE)
 
-TESTED_TOO = ("val_accuracy", "val_loss", "train_accuracy", "sparsity", "params", "macs", "bytes", "gzip_bytes")
-"""What is measured again of a network that is tested."""
-
 CURVE = _columns(
     "outcome",
     trial="string",
@@ -180,7 +177,7 @@ CONFIRMED = (
     _measure("test_loss", "test loss", "nats", "lower"),
     *_columns("measure", class_accuracy="floats", classes="strings"),
     *_columns("measure", test_accuracy_mean="float", test_accuracy_std="float", seeds="int"),
-    *(column for column in MEASURES if column.name in TESTED_TOO),
+    *(column for column in MEASURES if column.taken == "at the end"),
     *_columns("provenance", test_data="string", started="string", seconds="float", device="string"),
     *_columns("provenance", precision="string", torch="string", version="string"),
 )

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["CLAIMS", "Claims", "FileClaims", "InUse"]
+__all__ = ["CLAIMS", "Claims", "FileClaims", "InUse", "let_go"]
 
 CLAIMS = "claims"
 """The folder of a study's file claims, beside its stages."""
@@ -48,7 +48,7 @@ class FileClaims:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            _let_go(descriptor)
+            let_go(descriptor)
 
     def use(self) -> object:
         """Hold a share of the store's lock until what is returned is gone; waits while stages are removed."""
@@ -67,7 +67,7 @@ class FileClaims:
                 raise InUse(str(self._folder.parent)) from error
             yield
         finally:
-            _let_go(descriptor)
+            let_go(descriptor)
 
     def forget(self) -> None:
         """Remove the locks of all keys; inside `alone`, where nobody can hold one."""
@@ -80,7 +80,8 @@ class FileClaims:
         return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
-def _let_go(descriptor: int) -> None:
+def let_go(descriptor: int) -> None:
+    """Give a file lock back and close its file."""
     # A process that was forked off meanwhile has the file open too, and closing ours would leave it locked.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)

@@ -24,16 +24,17 @@ from analysis.errors import WorkFailed, WrongInput
 from analysis.schema import CONFIRMED, DENSE
 from methods import catalogue
 from methods.core.knobs import knob_names
+from trial import quiet
 from trial.course import Course
 from trial.data import ImageSet, Splits, load_test
 from trial.experiment import Experiment
+from trial.frozen import frozen
 from trial.maker import NotStored
 from trial.numerics import computing
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, check_unchanged, read_all, writable
 from trial.training import Epoch, evaluate
 from trial.workbench import Workbench
-from trial.yaml_file import read
 
 __all__ = ["class_by_class", "confirm"]
 
@@ -57,7 +58,7 @@ def confirm(
     interrupt, only what is missing is trained, and under the study's own seed nothing is where its stages are there.
 
     Args:
-        study: The study's folder, with its spec.yaml.
+        study: The study's folder, with its spec.yaml or experiment.yaml.
         rows: The complete rows of the trials; the dense network's may be among them.
         seeds: How many, ≥ 1: the study's s, s + 1, … With ``as_trained`` there is one, s.
         as_trained: Test the networks that the study trained, and train nothing.
@@ -144,15 +145,11 @@ class _Chosen:
 
 
 def _experiment(study: Path) -> Experiment:
-    spec = study / "spec.yaml"
-    if not spec.is_file():
-        raise WrongInput(
-            f"{study} has no spec.yaml, which says how its networks were trained: only studies made by "
-            "`prunefront run` can be confirmed"
-        )
-    said = {name: value for name, value in read(spec).items() if name in Experiment.model_fields}
-    experiment: Experiment = Experiment.parse(said, where=spec)
-    return experiment
+    known = frozen(study)
+    if known is None:
+        raise WrongInput(f"{study} has no spec.yaml and no experiment.yaml, which say how its networks were trained")
+    # A test times nothing.
+    return known[0].model_copy(update={"latency": False})
 
 
 def _chosen(study: Path, rows: Sequence[Row], bench: Workbench) -> list[_Chosen]:
@@ -232,12 +229,12 @@ def _lines(
             )
             line |= {name: value for name, value in measures.items() if name in line}
             numerics = bench.experiment.numerics
-            with computing(numerics.precision, threads=numerics.threads):
+            with quiet.at_work(), computing(numerics.precision, threads=numerics.threads):
                 line |= class_by_class(network, images, bench.splits)
             if not math.isfinite(line["test_loss"]):
                 raise ArithmeticError("test_loss came out as NaN or infinite")
             line["state"] = "complete"
-        except OSError:
+        except (OSError, WorkFailed):
             raise
         except Exception as error:  # whatever a retraining dies of is its line's error, not the others' end
             said = str(error) if isinstance(error, _NoDense) else f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ UNFINISHED = "unfinished"
 """The kind of what has no manifest: its maker is at work, or was killed."""
 UNKNOWN = "unknown"
 """The kind of a stage whose manifest does not say one."""
+KEY = re.compile("[0-9a-f]{64}")
+"""The name of a stage's folder: whatever else lies beside them is not ours to list or to remove."""
 PIECE = 2**20
 """Bytes of tensors that are held in memory at once."""
 
@@ -46,7 +49,7 @@ def stages(study: Path) -> list[Stage]:
     if not any((study / name).exists() for name in ("spec.yaml", "rows", STAGES)):
         raise WrongInput(f"{study} is not a study's folder: it has no spec.yaml, no rows and no stages")
     try:
-        folders = [entry.name for entry in os.scandir(study / STAGES) if entry.is_dir() and entry.name != CLAIMS]
+        folders = [entry.name for entry in os.scandir(study / STAGES) if KEY.fullmatch(entry.name) and entry.is_dir()]
     except FileNotFoundError:
         return []
     found = [_stage(study / STAGES / key) for key in folders]

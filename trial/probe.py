@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from trial.augmentation import normalised
 from trial.data import Splits
 from trial.experiment import Experiment
-from trial.networks import build
+from trial.freezing import only
+from trial.networks import build, trainable
 from trial.numerics import Layout, Numerics, Precision, autocast, computing
 from trial.seeds import seeded
 
@@ -91,7 +93,14 @@ def probe(experiment: Experiment, splits: Splits, *, device: torch.device, clock
     if len(candidates) == 1:
         return None
     with seeded(experiment.seed, "probe", device=device):
-        steps = {candidate: _stepping(experiment, splits, candidate, device=device) for candidate in candidates}
+        networks = {
+            layout: _laid_out(experiment, layout, classes=len(splits.classes), device=device)
+            for layout in dict.fromkeys(layout for _, layout in candidates)
+        }
+        steps = {
+            (precision, layout): _stepping(experiment, splits, networks[layout], precision, device=device)
+            for precision, layout in candidates
+        }
         ratios = _timed(steps, batch=min(experiment.dense.batch, len(splits.train)), clock=clock)
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -116,35 +125,37 @@ def best(times: Mapping[Candidate, float]) -> Candidate:
 
 
 def _stepping(
-    experiment: Experiment, splits: Splits, candidate: Candidate, *, device: torch.device
+    experiment: Experiment, splits: Splits, network: nn.Module, precision: Precision, *, device: torch.device
 ) -> Callable[[int], None]:
-    """A training step on so many images with one candidate's numerics, done when it returns."""
-    precision, layout = candidate
-    training, numerics = experiment.dense, experiment.numerics.model_copy(update={"layout": layout})
-    network = build(experiment.network, classes=len(splits.classes), seed=experiment.seed).train()
-    numerics.lay_out(network, device)
-    # At rate 0: weights that ran off to infinity, or shrank to denormal numbers, would take another time.
-    optimiser = torch.optim.SGD(
-        network.parameters(), lr=0.0, momentum=training.momentum, nesterov=training.momentum > 0, fused=True
-    )
+    """A training step on so many images in one precision, done when it returns; it leaves the weights as they are.
+
+    Without the optimiser, which works on the same float32 numbers whatever the candidate.
+    """
+    training = experiment.dense
     images = normalised(splits.train.images[: training.batch], splits).to(device)
     labels = splits.train.labels[: training.batch].to(device)
 
     def step(count: int) -> None:
         # On one thread, whatever a trial takes: beside other busy processes threads wait for one another, the more the
         # better a kernel is spread over them. So two threads once found emulated bfloat16 three times as fast.
-        with computing(precision, threads=1):
+        with computing(precision, threads=1), only(network, trainable(experiment.network, in_dense=True)):
             with autocast(device):
                 loss = functional.cross_entropy(network(images[:count]).float(), labels[:count])
-            optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            # Given back at once: no candidate's gradients lie there while another takes its step.
+            network.zero_grad()
             if not loss.isfinite():
                 raise ArithmeticError(f"the loss was {float(loss.detach())}")
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
 
     return step
+
+
+def _laid_out(experiment: Experiment, layout: Layout, *, classes: int, device: torch.device) -> nn.Module:
+    network = build(experiment.network, classes=classes, seed=experiment.seed).train()
+    experiment.numerics.model_copy(update={"layout": layout}).lay_out(network, device)
+    return network
 
 
 class _Race:

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from analysis.errors import WorkFailed
+from trial.claims import let_go
 from trial.data.cache import cache_folder
 
 __all__ = ["alone", "at_work"]
@@ -67,7 +68,7 @@ def _locked(name: str, kind: int) -> Iterator[None]:
         fcntl.flock(lock, kind)
         yield
     finally:
-        os.close(lock)
+        let_go(lock)
 
 
 def _folder() -> Path:

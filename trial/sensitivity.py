@@ -14,7 +14,7 @@ from methods.core.cut import Past
 from methods.core.mask import Mask
 from methods.core.method import Evidence, Method
 from methods.core.units import channel_groups, weighted_layers
-from trial import cutting
+from trial import cutting, quiet
 from trial.numerics import computing
 from trial.recipe import Recipe
 from trial.training import evaluate
@@ -65,7 +65,7 @@ def sensitivity(workbench: Workbench, recipe: Recipe, *, ratios: Sequence[float]
 def _evaluated(network: nn.Module, workbench: Workbench) -> tuple[float, float]:
     """Loss and accuracy as the study's trials compute them; never held over a yield, where others compute."""
     numerics = workbench.experiment.numerics
-    with computing(numerics.precision, threads=numerics.threads):
+    with quiet.at_work(), computing(numerics.precision, threads=numerics.threads):
         return evaluate(network, workbench.splits.validation, workbench.splits)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from trial.experiment import Experiment
-from trial.networks import build
+from trial.frozen import freeze, frozen
+from trial.networks import build, check_fits
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all, writable
 from trial.sensitivity import sensitivity
@@ -42,20 +43,19 @@ def opened(path: Path, study: Path) -> Iterator[tuple[Workbench, Recipe]]:
     """Open the study's workbench, its dense network there, for the recipe in a YAML file.
 
     The file holds ``method`` and its knobs, flat, as a row's columns do; beside them whatever the study's
-    ``spec.yaml`` does not say: network, data, training settings, seed. Raises WrongInput where the file is
-    wrong, or says something else than the spec.
+    ``spec.yaml`` does not say: network, data, training settings, seed. A folder that no search made gets an
+    ``experiment.yaml`` that says it from then on. Raises WrongInput where the file is wrong, or says something else.
     """
     given = read(path)
     shared = {name: given.pop(name) for name in tuple(given) if name in Experiment.model_fields}
-    spec = study / "spec.yaml"
-    if spec.exists():
-        frozen = {name: value for name, value in read(spec).items() if name in Experiment.model_fields}
-        experiment = Experiment.parse(frozen, where=spec)
-        said = Experiment.parse(frozen | shared, where=path)
+    known = frozen(study)
+    if known is not None:
+        experiment, said_in = known
+        said = Experiment.parse(experiment.model_dump(mode="json") | shared, where=path)
         other = [name for name in shared if getattr(said, name) != getattr(experiment, name)]
         if other:
             raise WrongInput(
-                f"{other[0]} in {path} is not that of {spec}: leave it out, or name a study of its own with --study"
+                f"{other[0]} in {path} is not that of {said_in}: leave it out, or name a study of its own with --study"
             )
     else:
         missing = [name for name in ("network", "data") if name not in shared]
@@ -70,8 +70,13 @@ def opened(path: Path, study: Path) -> Iterator[tuple[Workbench, Recipe]]:
         workbench = Workbench(
             experiment, study, study_name=study.resolve().name, worker=f"{socket.gethostname()}:{os.getpid()}"
         )
-        # As a search does before it starts: weights that cannot be had are a mistake to name, not a failed trial.
-        build(experiment.network, classes=len(workbench.classes), seed=experiment.seed)
+        # As a search does before it starts: what cannot be trained is a mistake to name, not a failed trial.
+        check_fits(
+            build(experiment.network, classes=len(workbench.classes), seed=experiment.seed),
+            image=workbench.splits.train.images.shape[1:],
+            classes=len(workbench.classes),
+            called=experiment.network.called,
+        )
         dense = trial_id(None, experiment, fingerprint=workbench.fingerprint)
         other = [row["trial"] for row in read_all(study) if row["method"] == DENSE and row["trial"] != dense]
         if other:
@@ -79,5 +84,7 @@ def opened(path: Path, study: Path) -> Iterator[tuple[Workbench, Recipe]]:
                 f"{study} holds trials of another network, data or dense training than {path}: "
                 "name another folder with --study"
             )
+        if known is None:
+            freeze(study, experiment)
         workbench.dense()
         yield workbench, recipe

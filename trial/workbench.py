@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from analysis.errors import WorkFailed
 from analysis.schema import DENSE, MEASURES
 from trial import curves, gates
 from trial.data import Splits, load
@@ -121,7 +122,7 @@ class Workbench:
             came_out = work(tally)
             gates.finite_outcome(came_out)
             row |= came_out | {"state": "complete"}
-        except OSError:
+        except (OSError, WorkFailed):
             raise
         except Exception as error:  # whatever a trial dies of is its row's error, not the study's end
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}

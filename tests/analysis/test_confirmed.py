@@ -171,7 +171,7 @@ def test_a_wrong_name_is_refused_in_one_line(study: Path, typed: str, said: str)
         (["confirm", "STUDY", "--as-trained", "--seeds", "3"], "--as-trained tests the one network"),
         (["confirm", "EMPTY"], "has no trial to confirm: it has no rows yet"),
         (["confirm", "FAILED"], "has no trial to confirm: none of its 2 rows is complete"),
-        (["confirm", "STUDY"], "has no spec.yaml, which says how its networks were trained"),
+        (["confirm", "STUDY"], "has no spec.yaml and no experiment.yaml, which say how its networks were trained"),
     ],
 )
 @pytest.mark.usefixtures("study")

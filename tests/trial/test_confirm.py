@@ -209,7 +209,9 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(study: Path) -> N
 
 def test_a_study_that_does_not_say_how_it_was_trained_is_refused(study: Path) -> None:
     (study / "spec.yaml").unlink()
-    with pytest.raises(WrongInput, match=r"has no spec.yaml, which says how its networks were trained"):
+    with pytest.raises(
+        WrongInput, match=r"has no spec.yaml and no experiment.yaml, which say how its networks were trained"
+    ):
         confirmed(study)
 
 

@@ -1,5 +1,6 @@
 """What is stored, by kind; whether it is whole; and what goes first when room is made."""
 
+import hashlib
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -17,18 +18,23 @@ NOW = 2e9
 DAY = 86_400.0
 
 
+def key(kind: str) -> str:
+    """A stage's key as they look: 64 hex digits."""
+    return hashlib.sha256(kind.encode()).hexdigest()
+
+
 def stored(study: Path, **kinds: int) -> Path:
     """A study with one stage of each kind, last used so many days ago; its tensors hold so many bytes and a head."""
     store = Store.of(study)
     for kind, days in kinds.items():
-        store.get_or_make(f"key-{kind}", lambda days=days: Product({"weight": torch.zeros(250 * days)}), kind=kind)
+        store.get_or_make(key(kind), lambda days=days: Product({"weight": torch.zeros(250 * days)}), kind=kind)
         used = NOW - days * DAY
-        os.utime(study / STAGES / f"key-{kind}" / MANIFEST, (used, used))
+        os.utime(study / STAGES / key(kind) / MANIFEST, (used, used))
     return study
 
 
-def unfinished(study: Path, key: str = "half") -> None:
-    folder = study / STAGES / key
+def unfinished(study: Path, kind: str = "half") -> None:
+    folder = study / STAGES / key(kind)
     folder.mkdir(parents=True)
     (folder / f".{TENSORS}.abcd").write_bytes(bytes(700))
 
@@ -41,7 +47,7 @@ def test_stages_are_listed_by_last_use_with_kind_and_bytes(tmp_path: Path) -> No
     study = stored(tmp_path, dense=2, cut=9, recovery=5)
     found = stages(study)
     assert [(stage.key, stage.kind, stage.damage) for stage in found] == [
-        ("key-cut", "cut", None), ("key-recovery", "recovery", None), ("key-dense", "dense", None),
+        (key("cut"), "cut", None), (key("recovery"), "recovery", None), (key("dense"), "dense", None),
     ]  # fmt: skip
     assert [NOW - stage.used for stage in found] == [9 * DAY, 5 * DAY, 2 * DAY]
     for stage in found:
@@ -52,9 +58,17 @@ def test_stages_are_listed_by_last_use_with_kind_and_bytes(tmp_path: Path) -> No
 def test_what_has_no_manifest_is_unfinished_and_no_stage(tmp_path: Path) -> None:
     unfinished(stored(tmp_path, dense=1))
     assert [(stage.key, stage.kind, stage.bytes) for stage in stages(tmp_path) if stage.kind == UNFINISHED] == [
-        ("half", UNFINISHED, 700)
+        (key("half"), UNFINISHED, 700)
     ]
-    assert [stage.key for stage in verified(tmp_path)] == ["key-dense"]
+    assert [stage.key for stage in verified(tmp_path)] == [key("dense")]
+
+
+def test_what_else_lies_beside_the_stages_is_left_alone(tmp_path: Path) -> None:
+    study = stored(tmp_path, dense=1)
+    (study / STAGES / "my-notes").mkdir()
+    assert [stage.key for stage in stages(study)] == [key("dense")]
+    remove(study, older_than=None, keep=0, now=NOW)
+    assert on_disk(study) == {"my-notes"}
 
 
 def test_a_folder_that_is_no_study_is_refused_and_a_study_without_stages_is_empty(tmp_path: Path) -> None:
@@ -68,7 +82,7 @@ def test_a_folder_that_is_no_study_is_refused_and_a_study_without_stages_is_empt
 
 def test_every_way_to_be_damaged_is_named_and_the_rest_is_whole(tmp_path: Path) -> None:
     study = stored(tmp_path, whole=1, truncated=1, flipped=1, gone=1, said=1, torn=1)
-    at = {kind: study / STAGES / f"key-{kind}" for kind in ("truncated", "flipped", "gone", "said", "torn")}
+    at = {kind: study / STAGES / key(kind) for kind in ("truncated", "flipped", "gone", "said", "torn")}
     (at["truncated"] / TENSORS).write_bytes((at["truncated"] / TENSORS).read_bytes()[:-1])
     data = bytearray((at["flipped"] / TENSORS).read_bytes())
     data[-1] ^= 1
@@ -77,9 +91,9 @@ def test_every_way_to_be_damaged_is_named_and_the_rest_is_whole(tmp_path: Path) 
     (at["said"] / MANIFEST).write_bytes((at["said"] / MANIFEST).read_bytes().replace(b'"said"', b'"sald"'))
     (at["torn"] / MANIFEST).write_bytes((at["torn"] / MANIFEST).read_bytes()[:-9])
     found = {stage.key: stage.damage for stage in verified(study)}
-    assert found.pop("key-whole") is None
-    assert found.pop("key-gone") == "its tensors are gone"
-    assert found.pop("key-torn") == "its manifest is not JSON"
+    assert found.pop(key("whole")) is None
+    assert found.pop(key("gone")) == "its tensors are gone"
+    assert found.pop(key("torn")) == "its manifest is not JSON"
     assert set(found.values()) == {"its checksum is wrong"}
     assert len(found) == 3
 
@@ -124,10 +138,10 @@ def test_what_is_removed_is_gone_with_its_lock_and_is_made_again(tmp_path: Path)
     study = stored(tmp_path, dense=1, cut=9)
     unfinished(study)
     gone = remove(study, older_than=5 * DAY, keep=None, now=NOW)
-    assert {stage.key for stage in gone} == {"key-cut", "half"}
-    assert on_disk(study) == {"key-dense"}
+    assert {stage.key for stage in gone} == {key("cut"), key("half")}
+    assert on_disk(study) == {key("dense")}
     assert [file.name for file in (study / STAGES / CLAIMS).iterdir()] == [IN_USE]
-    _, made = Store.of(study).get_or_make("key-cut", lambda: Product({"weight": torch.zeros(3)}))
+    _, made = Store.of(study).get_or_make(key("cut"), lambda: Product({"weight": torch.zeros(3)}))
     assert made
 
 
@@ -136,7 +150,7 @@ def test_nothing_is_removed_while_a_store_is_open(tmp_path: Path) -> None:
     store = Store.of(study)
     with pytest.raises(WrongInput, match=f"^{study} is in use: .* wait for it, or stop it$"):
         remove(study, older_than=0.0, keep=None, now=NOW)
-    assert on_disk(study) == {"key-dense"}
+    assert on_disk(study) == {key("dense")}
     del store
     assert len(remove(study, older_than=0.0, keep=None, now=NOW)) == 1
 
@@ -153,6 +167,6 @@ def test_a_removal_that_is_stopped_half_way_leaves_no_half_stage(
         patch.setattr("shutil.rmtree", stopped)
         with pytest.raises(KeyboardInterrupt):
             remove(study, older_than=0.0, keep=None, now=NOW)
-    assert [file.name for file in (study / STAGES / "key-dense").iterdir()] == [TENSORS]
+    assert [file.name for file in (study / STAGES / key("dense")).iterdir()] == [TENSORS]
     assert [stage.kind for stage in stages(study)] == [UNFINISHED]
-    assert Store.of(study).get_or_make("key-dense", lambda: Product({}))[1]
+    assert Store.of(study).get_or_make(key("dense"), lambda: Product({}))[1]

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_one_folder_holds_trials_of_one_network(tmp_path: Path) -> None:
     recipe.write_text(RECIPE.format(width=0.0625))
     assert run_file(recipe, study)["state"] == "complete"
     recipe.write_text(RECIPE.format(width=0.125))
-    with pytest.raises(WrongInput, match="holds trials of another network"):
+    with pytest.raises(WrongInput, match=r"network in .* is not that of .*experiment.yaml"):
         run_file(recipe, study)
 
 
@@ -30,3 +31,38 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     recipe.write_text(RECIPE.format(width=0.0625))
     with pytest.raises(WrongInput, match="cannot write to /sys/prunefront"):
         run_file(recipe, Path("/sys/prunefront"))
+
+
+def test_a_folder_of_its_own_says_from_then_on_how_its_trials_are_computed(tmp_path: Path) -> None:
+    """A second trial that asked for float32 was given the first one's row, in bfloat16."""
+    recipe, study = tmp_path / "recipe.yaml", tmp_path / "study"
+    recipe.write_text(RECIPE.format(width=0.0625))
+    assert run_file(recipe, study)["state"] == "complete"
+    recipe.write_text(RECIPE.format(width=0.0625) + "numerics: {precision: bfloat16}")
+    with pytest.raises(WrongInput, match=r"numerics in .* is not that of .*experiment.yaml: leave it out"):
+        run_file(recipe, study)
+    recipe.write_text("{method: filter-l1, ratio: .5}")
+    assert run_file(recipe, study)["precision"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("torch.zeros(len(images), 7)", r"own:net must return logits of shape \(1, 10\) .* it returned \(1, 7\)"),
+        ("(images, images)", "own:net must return a tensor of logits, it returned a tuple"),
+        ("self.absent(images)", "own:net cannot take images of 3×32×32: .*absent"),
+        ("torch.zeros(len(images), 10)", "own:net has no parameter that asks for a gradient"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_named_before_anything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: str, message: str
+) -> None:
+    code = f"class Net(torch.nn.Module):\n    def forward(self, images):\n        return {returned}\n"
+    (tmp_path / "own.py").write_text(f"import torch\n{code}def net(classes):\n    return Net()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(width=1).replace("{name: vgg16-bn, width: 1}", '{code: "own:net"}'))
+    with pytest.raises(WrongInput, match=message):
+        run_file(recipe, tmp_path / "study")
+    assert not (tmp_path / "study" / "rows").exists()
