@@ -20,8 +20,8 @@ from trial.training import train
 from trial.workbench import Workbench
 from trial.yaml_file import read
 
-ROUNDS = 5
-SIZES = (5_000, 20_000)
+ROUNDS = 3
+IMAGES = 5_000
 VALIDATION = 500
 EPOCHS = 4
 TRIALS = 100
@@ -31,8 +31,7 @@ def figures() -> Iterator[str]:
     """One worker on seed-cnn: a trial's seconds over those of a bare loop; then the bytes of a hundred trials."""
     torch.set_num_threads(cores())
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            yield _added(Path(folder) / str(size), images=size)
+        yield _added(Path(folder) / "added", images=IMAGES)
         yield _stored(Path(folder) / "store")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,36 @@ def test_an_interrupt_ends_in_seconds_and_says_how_to_go_on(tmp_path: Path, sent
     assert abs(int(line.split()[2]) - done) <= 2
     assert not (tmp_path / "study" / "driver.json").exists()
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_an_interrupted_dense_training_leaves_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker trained on for minutes: Python waits at its end for a thread that is no daemon."""
+    monkeypatch.setenv("PRUNEFRONT_TEST", str(tmp_path))
+
+    def left() -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"PRUNEFRONT_TEST={tmp_path}\0".encode() in (process / "environ").read_bytes():
+                    found.append((process / "cmdline").read_bytes().decode())
+        return found
+
+    def waited(until: Callable[[], bool], *, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return until()
+
+    with started(tmp_path, spec={**SPEC, "dense": {"epochs": 10_000}}) as process:
+        assert waited(lambda: any("_dense" in command for command in left()), seconds=LIMIT)
+        time.sleep(3)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert waited(lambda: not left(), seconds=30), left()
 
 
 def test_a_full_disk_ends_the_search_and_says_what_is_kept(tmp_path: Path) -> None:
