@@ -29,9 +29,9 @@ def study(tmp_path: Path) -> Path:
     store = Store.of(made)
     for number in range(5):
         kind = "cut" if number else "dense"
-        store.get_or_make(f"key{number}", lambda: Product({"weight": torch.zeros(1000)}), kind=kind)
+        store.get_or_make(key(number), lambda: Product({"weight": torch.zeros(1000)}), kind=kind)
         used = time.time() - number * DAY - 60
-        os.utime(made / STAGES / f"key{number}" / MANIFEST, (used, used))
+        os.utime(made / STAGES / key(number) / MANIFEST, (used, used))
     return made
 
 
@@ -39,8 +39,13 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(prunefront.app, ["store", *map(str, words)])
 
 
+def key(number: int) -> str:
+    """A stage's key as they look: 64 hex digits."""
+    return f"{number:064x}"
+
+
 def keys(study: Path) -> set[str]:
-    return {folder.name for folder in (study / STAGES).glob("key*")}
+    return {folder.name for folder in (study / STAGES).glob("0*")}
 
 
 def test_the_list_counts_by_kind(study: Path) -> None:
@@ -55,7 +60,7 @@ def test_the_list_counts_by_kind(study: Path) -> None:
 
 def test_json_has_every_stage(study: Path) -> None:
     document = json.loads(run(study, "--json").stdout)
-    assert [stage["key"] for stage in document["stages"]] == [f"key{number}" for number in (4, 3, 2, 1, 0)]
+    assert [stage["key"] for stage in document["stages"]] == [key(number) for number in (4, 3, 2, 1, 0)]
     assert document["bytes"] == sum(stage["bytes"] for stage in document["stages"])
     assert set(document["stages"][0]) == {"key", "kind", "bytes", "age_seconds", "damaged", "damage"}
     assert document["stages"][0]["age_seconds"] == pytest.approx(4 * DAY + 60, abs=60)
@@ -64,16 +69,16 @@ def test_json_has_every_stage(study: Path) -> None:
 def test_verify_names_what_is_damaged_and_exits_1(study: Path) -> None:
     whole = run(study, "--verify")
     assert (whole.exit_code, whole.stdout) == (0, "5 of 5 stages are whole\n")
-    file = study / STAGES / "key2" / TENSORS
+    file = study / STAGES / key(2) / TENSORS
     file.write_bytes(file.read_bytes()[:-4] + b"\x01\x00\x00\x00")
     done = run(study, "--verify")
     assert done.exit_code == 1
-    assert done.stdout == "key2  cut  its checksum is wrong\n4 of 5 stages are whole\n"
-    assert done.stderr.startswith(f"prunefront: 1 of 5 stages of {study} are damaged: key2;")
+    assert done.stdout == f"{key(2)}  cut  its checksum is wrong\n4 of 5 stages are whole\n"
+    assert done.stderr.startswith(f"prunefront: 1 of 5 stages of {study} are damaged: {key(2)[:16]};")
     assert done.stderr.count("\n") == 1
     document = run(study, "--verify", "--json")
     assert document.exit_code == 1
-    assert [stage["key"] for stage in json.loads(document.stdout)["stages"] if stage["damaged"]] == ["key2"]
+    assert [stage["key"] for stage in json.loads(document.stdout)["stages"] if stage["damaged"]] == [key(2)]
 
 
 def test_prune_removes_by_age_and_by_size_and_a_dry_run_removes_nothing(study: Path) -> None:
@@ -81,11 +86,11 @@ def test_prune_removes_by_age_and_by_size_and_a_dry_run_removes_nothing(study: P
     assert dry.stdout.startswith("would remove 3 of 5 stages, ")
     assert len(keys(study)) == 5
     assert run(study, "--prune", "--older-than", "2d").stdout.startswith("removed 3 of 5 stages, ")
-    assert keys(study) == {"key0", "key1"}
+    assert keys(study) == {key(0), key(1)}
     done = json.loads(run(study, "--prune", "--keep", "5kB", "--json").stdout)
-    assert [stage["key"] for stage in done["stages"]] == ["key1"]
-    assert done["bytes_left"] == sum(file.stat().st_size for file in (study / STAGES / "key0").iterdir())
-    assert keys(study) == {"key0"}
+    assert [stage["key"] for stage in done["stages"]] == [key(1)]
+    assert done["bytes_left"] == sum(file.stat().st_size for file in (study / STAGES / key(0)).iterdir())
+    assert keys(study) == {key(0)}
     assert run(study, "--prune", "--keep", "0B").exit_code == 0
     assert run(study).stdout == f"{study} holds no stages\n"
     assert sorted(entry.name for entry in study.iterdir()) == [STAGES], "the driver's file went"

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 from analysis.schema import MEASURES
 from tests.trial.test_workbench import complete, opened, run
-from trial import latency, rows, stages
+from trial import cutting, latency, rows, stages
 from trial.latency import PASSES, WARM_UP, machine, torch_latency_ms
 
 TINY: dict[str, Any] = {"network": {"name": "seed-cnn", "width": 0.125}}
@@ -97,8 +98,8 @@ def test_nobody_trains_while_a_trial_is_timed(tmp_path: Path, monkeypatch: pytes
     """Two workers of one study: what they make overlaps, a timing with nothing."""
     inside, seen, lock = [], [], threading.Lock()
 
-    def watched(stage: str) -> None:
-        whole = getattr(stages, stage)
+    def watched(module: ModuleType, stage: str) -> None:
+        whole = getattr(module, stage)
 
         def make(*given: Any, **options: Any) -> Any:
             with lock:
@@ -110,10 +111,11 @@ def test_nobody_trains_while_a_trial_is_timed(tmp_path: Path, monkeypatch: pytes
                 with lock:
                     inside.remove(stage)
 
-        monkeypatch.setattr(stages, stage, make)
+        monkeypatch.setattr(module, stage, make)
 
-    for stage in ("cut", "recover", "finish", "timed"):
-        watched(stage)
+    watched(cutting, "cut")
+    for stage in ("recover", "finish", "timed"):
+        watched(stages, stage)
     opened(tmp_path, **TINY, latency=True).dense()
     found: list[rows.Row] = []
 
