@@ -24,7 +24,7 @@ from trial.store import Product
 from trial.training import evaluate
 from trial.weights import nonzero_weights
 
-__all__ = ["PAST", "cut", "evidence", "examples", "observe", "past"]
+__all__ = ["CHECKED", "PAST", "cut", "drawn", "evidence", "examples", "observe", "past"]
 
 CHECKED = 64
 """Images on which networks that should be equal are compared."""

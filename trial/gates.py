@@ -8,7 +8,7 @@ What is said of numbers alone, `trained_and_stored_agree` and `finite_outcome`, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -39,8 +39,8 @@ __all__ = [
 TOLERANCE = 1e-4
 """How far logits that should be equal may lie apart, relative to the largest logit (float32)."""
 OF_LOSS = 0.01
-"""How far validation losses of one network may lie apart over thread counts and precisions, relative to the loss, or
-to .1 where it is smaller."""
+"""How far losses of one network may lie apart over thread counts, relative to the loss, or to .1 where it is
+smaller."""
 
 
 class GateFailed(RuntimeError):
@@ -202,19 +202,14 @@ def loads_back(network: nn.Module, again: Callable[[], nn.Module], images: Tenso
     _agree(logits, truth, what="the network loaded back from safetensors differ", error=DoesNotLoadBack)
 
 
-def trained_and_stored_agree(curve: Sequence[Mapping[str, Any]], *, val_loss: float) -> None:
-    """Raise DoesNotLoadBack where a stored network has another validation loss than when its training ended.
+def trained_and_stored_agree(trained: float | None, stored: float) -> None:
+    """Raise DoesNotLoadBack where a stored network has another loss on the same images than when its training ended.
 
-    ``curve`` are the epochs of that training, none where it was not trained; ``val_loss`` is the stored network's: one
-    that is no number is `finite_outcome`'s to refuse.
+    ``trained`` is None where it was not trained. A loss that is no number is `finite_outcome`'s to refuse.
     """
-    if (
-        curve
-        and math.isfinite(val_loss)
-        and abs(val_loss - curve[-1]["val_loss"]) > OF_LOSS * max(curve[-1]["val_loss"], 0.1)
-    ):
+    if trained is not None and math.isfinite(stored) and abs(stored - trained) > OF_LOSS * max(trained, 0.1):
         raise DoesNotLoadBack(
-            f"the stored network's validation loss is {val_loss:.6g}, it was {curve[-1]['val_loss']:.6g} when training "
+            f"the stored network's loss is {stored:.6g}, it was {trained:.6g} on the same images when training "
             "ended: does its code keep numbers outside parameters and buffers?"
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any
 
 import torch
@@ -69,12 +69,14 @@ class Maker:
         self._classes = classes
         self.device = device
         self._network_identity = identity(experiment.network)
+        self._untrained: nn.Module | None = None
         self._makes = True
 
     def with_seed(self, seed: int) -> Maker:
         """A maker of the same experiment's stages under another seed, in the same store."""
         other = copy(self)
         other.experiment = self.experiment.model_copy(update={"seed": seed})
+        other._untrained = None
         return other
 
     def fetching_only(self) -> Maker:
@@ -132,14 +134,20 @@ class Maker:
 
         Raises DoesNotLoadBack where the product's tensors are not those of the network.
         """
-        # A product has all tensors: weights that were given are read for the first stage only.
-        network = build(
-            self.experiment.network, classes=self._classes, seed=self.experiment.seed, trained=product is None
-        )
-        if product is not None:
+        if product is None:
+            network = self._built(trained=True)
+        else:
+            # A product has all tensors. Drawing first weights takes longer than everything else here, so it is done
+            # once; weights that were given are read for the first stage only.
+            self._untrained = self._untrained or self._built(trained=False)
+            network = deepcopy(self._untrained)
             try:
                 fit_shapes(network, dict(product.tensors))
             except (ValueError, RuntimeError) as error:
                 raise DoesNotLoadBack(f"a stored stage does not load: {' '.join(str(error).split())}") from error
         self.experiment.numerics.lay_out(network, self.device)
         return network.eval()
+
+    def _built(self, *, trained: bool) -> nn.Module:
+        experiment = self.experiment
+        return build(experiment.network, classes=self._classes, seed=experiment.seed, trained=trained)

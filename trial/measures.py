@@ -37,11 +37,13 @@ class Finished:
     splits: Splits
     dense_weights: int
     """`weights_total` of the unpruned network, > 0."""
+    known: tuple[float, float] | None = None
+    """Loss and accuracy on the validation images, where they have been taken."""
 
     @cached_property
     def validated(self) -> tuple[float, float]:
         """Loss and accuracy on the validation images."""
-        return evaluate(self.network, self.splits.validation, self.splits)
+        return self.known or evaluate(self.network, self.splits.validation, self.splits)
 
     @cached_property
     def stored(self) -> bytes:
@@ -68,7 +70,9 @@ TAKERS: dict[str, Callable[[Finished], float]] = {
 """What takes a measure, by its name; ints where the schema says int."""
 
 
-def measure(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[str, float | int]:
+def measure(
+    network: nn.Module, splits: Splits, *, dense_weights: int, validated: tuple[float, float] | None = None
+) -> dict[str, float | int]:
     """Take all measures that the schema has taken at the end of every trial, in its order.
 
     val_accuracy, val_loss   on the validation images
@@ -88,8 +92,9 @@ def measure(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[s
         network: On the device that holds the splits; its modes are left as they are.
         splits: The images.
         dense_weights: `weights_total` of the unpruned network, > 0.
+        validated: Loss and accuracy on the validation images where they are known; None takes them.
     """
-    finished = Finished(network, splits, dense_weights)
+    finished = Finished(network, splits, dense_weights, validated)
     return {column.name: TAKERS[column.name](finished) for column in MEASURES if column.taken == "at the end"}
 
 

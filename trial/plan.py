@@ -259,8 +259,9 @@ class Plan:
             parent=product,
         )
         # Not in the stage: another trial may have measured an equal network that came of another training.
-        gates.trained_and_stored_agree(product.record.get("curve", ()), val_loss=measured.record["val_loss"])
-        return dict(measured.record) | (self._timed(product) if self._experiment.latency else {})
+        taken = dict(measured.record)
+        gates.trained_and_stored_agree(product.record.get(stages.CHECKED_LOSS), taken.pop(stages.CHECKED_LOSS))
+        return taken | (self._timed(product) if self._experiment.latency else {})
 
     def _timed(self, product: Product) -> dict[str, Any]:
         """The latency, which networks of equal shapes share: a weight of zero takes as long as any other."""

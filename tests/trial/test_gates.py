@@ -279,7 +279,7 @@ NUMBERS = itertools.count()
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("remembers", "the stored network's validation loss is"),
+        ("remembers", "the stored network's loss is"),
         ("random", "are not the same bits twice"),
         ("each_built_otherwise", "are not the same bits twice"),
     ],
