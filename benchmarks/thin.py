@@ -62,12 +62,12 @@ def _built() -> nn.Module:
 
 
 def _epoch(network: nn.Module, splits: Splits, mask: Mask | None = None) -> None:
-    held = mask or Mask({})
+    held = (mask or Mask({})).on(network)
     train(
         network,
         splits,
         Training(epochs=1, rate=1e-3),
         seed=0,
-        before_step=lambda: held.zero_gradients(network),
-        after_step=lambda: held.zero_weights(network),
+        before_step=held.zero_gradients,
+        after_step=held.zero_weights,
     )

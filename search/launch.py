@@ -17,21 +17,26 @@ from analysis.summary import summarise
 from methods import catalogue
 from methods.core.method import Method
 from search.driver import driving
+from search.order import Order
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.ranges import Among, Wholes
 from search.sampler import Sampler
-from search.space import Group
+from search.space import Flat, Group
 from search.spec import Spec, load
+from search.stopping import Stopping
 from search.study import enter, own_rows
-from trial import data
+from trial import data, epoch_log
 from trial.data import Splits
 from trial.networks import build, check_fits
-from trial.recipe import columns, trial_id
-from trial.rows import Row, read, writable
+from trial.recipe import Recipe, columns, trial_id
+from trial.rows import Row, read, writable, write
 
 __all__ = ["check_methods", "run", "unmoved"]
 
 COMPACT_SECONDS = 10.0
+LEARNING = {"tpe", "nsga2"}
+LOOKAHEAD = 16
+"""So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
 
 
 def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
@@ -120,7 +125,14 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
     with session(workers=spec.workers) as tune_folder:
         from search.tuning import Place, Proposals, dense_network, search
 
-        place = Place(spec.experiment(), folder.resolve(), folder.resolve().name, Path.cwd())
+        place = Place(
+            spec.experiment(),
+            folder.resolve(),
+            folder.resolve().name,
+            Path.cwd(),
+            rungs=spec.search.rungs,
+            time_limit=spec.search.time_limit,
+        )
         if progress.dense is None or progress.dense["state"] != "complete":
             progress.dense = dense_network(
                 place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs)
@@ -129,7 +141,30 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
         progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
         progress.begin()
-        proposals = Proposals(sampler, budget=left, workers=spec.workers, finished=progress.finished)
+
+        def parent_of(recipe: Flat) -> str | None:
+            return Recipe.parse(recipe, place.experiment, where="search").parent
+
+        def finished(row: Row) -> None:
+            if row["state"] == "stopped":  # its worker knows of no stop
+                write(folder, row)
+            progress.finished(row)
+
+        # Every complete trial's parent is stored.
+        knobs = [spec.space.trace(row) for row in progress.rows if row["state"] == "complete"]
+        made = [parent_of(traced[0]) for traced in knobs if traced is not None]
+        stopping = Stopping(spec.search.objectives, rungs=spec.search.rungs, factor=spec.search.factor)
+        stopping.remember(folder, progress.rows)
+        proposals = Proposals(
+            sampler,
+            order=Order(parent for parent in made if parent is not None),
+            parent_of=parent_of,
+            budget=left,
+            workers=spec.workers,
+            lookahead=LOOKAHEAD if spec.search.sampler in LEARNING else left,
+            stopping=stopping,
+            finished=finished,
+        )
         compacted = time.monotonic()
 
         def turn() -> None:
@@ -139,7 +174,7 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
                 table.compact(folder, columns())
                 compacted = time.monotonic()
 
-        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn)
+        search(place, proposals, stopping, workers=spec.workers, folder=tune_folder, turn=turn)
 
 
 def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
@@ -164,6 +199,9 @@ def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
         print(f"{name}: no batch-norm scale came near zero: a larger lambda or longer sparsity training moves them")  # noqa: T201
     if failed:
         print(f"{len(failed)} of {len(rows)} trials failed, most often of {most_frequent(rows)}")  # noqa: T201
+    trained, needed = epoch_log.counted(folder)
+    if needed:
+        print(f"epochs: {trained:,} run, {needed:,} needed: {trained / needed:.3f}")  # noqa: T201
     print(f"{len(rows)} trials are in {folder}")  # noqa: T201
 
 

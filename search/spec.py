@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from analysis.errors import WrongInput, nearest
 from analysis.schema import OBJECTIVES, measure
@@ -21,6 +22,26 @@ from trial.yaml_file import read, value
 __all__ = ["Search", "Spec", "load", "ready"]
 
 
+def _seconds(given: object) -> object:
+    """A time as people write it, in seconds; anything else as it is, for pydantic to refuse.
+
+    >>> _seconds("30 min"), _seconds("1.5h"), _seconds(90)
+    (1800.0, 5400.0, 90)
+    """
+    if not isinstance(given, str):
+        return given
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", given)
+    if found is None or found[2] not in TIMES:
+        raise ValueError(
+            f"a time is a number of seconds or of {', '.join(list(TIMES)[1:])}, as in 30 min, got {given!r}"
+        )
+    return float(found[1]) * TIMES[found[2]]
+
+
+TIMES = {"": 1, "s": 1, "min": 60, "h": 3600}
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_seconds)]
+
+
 class Search(BaseModel):
     """Which recipes are tried, what for, and how many."""
 
@@ -30,7 +51,12 @@ class Search(BaseModel):
     recipe: Any = Field({}, description="schedule, apply, control and recovery knobs, searched with every method")
     objectives: tuple[str, ...] = Field(("val_accuracy", "sparsity", "macs"), description="measures to be good in")
     sampler: str = Field("tpe", description=f"who proposes recipes: {' or '.join(SAMPLERS)}")
-    trials: int = Field(40, ge=1, description="how many recipes are tried, failed ones included")
+    trials: int = Field(40, ge=1, description="how many recipes are tried, stopped and failed ones included")
+    rungs: tuple[int, ...] = Field(
+        (), description="epochs of the last recovery, the first possibly 0, at which weak trials are stopped"
+    )
+    factor: int = Field(4, ge=2, le=1000, description="at each rung about one trial in so many goes on")
+    time_limit: Seconds | None = Field(None, description="how long a trial may take, in seconds or as in 30 min")
 
 
 class Spec(Experiment):
@@ -65,6 +91,7 @@ class Spec(Experiment):
             recipe=spec.search.recipe,
             recipe_where=f"{where}: search.recipe",
         )
+        _check_rungs(spec.search, where=f"{where}: search.rungs")
         _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
         if spec.search.sampler not in SAMPLERS:
             raise WrongInput(
@@ -140,6 +167,17 @@ def _replace(given: dict[str, Any], setting: str) -> None:
             )
         inside = below
     inside[names[-1]] = value(text, where=f"--set {setting}")
+
+
+def _check_rungs(search: Search, *, where: str) -> None:
+    rungs = search.rungs
+    if list(rungs) != sorted({rung for rung in rungs if rung >= 0}):
+        raise WrongInput(f"rungs are epochs of recovery, growing and not below 0, got {list(rungs)} ({where})")
+    if rungs and not {"val_accuracy", "val_loss"} & set(search.objectives):
+        raise WrongInput(
+            f"rungs compare trials by validation accuracy or loss, and objectives are {list(search.objectives)}: "
+            f"add val_accuracy, or leave rungs out ({where})"
+        )
 
 
 def _check_objectives(objectives: Sequence[str], *, where: str) -> None:

@@ -20,8 +20,8 @@ from trial.yaml_file import read, text
 __all__ = ["differences", "enter", "own_rows"]
 
 SPEC = "spec.yaml"
-MAY_CHANGE = {"search.trials", "workers"}
-"""What another run of a study may say anew: neither decides a trial's outcome."""
+MAY_CHANGE = {"search.trials", "search.time_limit", "workers", "checkpoint_every"}
+"""What another run of a study may say anew: none of it decides what comes of a recipe."""
 
 
 def enter(study: Path, spec: Spec, splits: Splits | None = None, *, say: Callable[[str], None] = print) -> Spec:

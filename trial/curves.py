@@ -10,7 +10,16 @@ from typing import Any
 from analysis.schema import CURVE
 from trial.store import write_durably
 
-__all__ = ["write"]
+__all__ = ["read", "write"]
+
+
+def read(study: Path, trial: str) -> list[dict[str, Any]]:
+    """A trial's epochs as they were written, none where they were not, or are damaged."""
+    try:
+        epochs = json.loads((study / "curves" / f"{trial}.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return []
+    return epochs if isinstance(epochs, list) else []
 
 
 def write(study: Path, trial: str, curve: Sequence[dict[str, Any]]) -> None:

@@ -31,6 +31,9 @@ class Experiment(BaseModel):
     recovery: Recovery = Field(Recovery(epochs=5, rate=0.02), description="training after each cut, or none")
     seed: int = Field(0, ge=0, le=2**62, description="decides initial weights, order of images, random cuts")
     numerics: Numerics = Field(Numerics(), description="precision and threads")
+    checkpoint_every: int = Field(
+        20, ge=1, le=10_000, description="epochs of any training that a killed worker loses at most"
+    )
     latency: bool = Field(
         False, description="time each trial's network, torch_latency_ms; set where that is an objective"
     )

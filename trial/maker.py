@@ -11,13 +11,15 @@ from torch import nn
 
 from methods.core.removal import fit_shapes
 from trial import quiet
+from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
 from trial.gates import DoesNotLoadBack
 from trial.networks import build, identity
 from trial.numerics import computing
 from trial.recipe import digest
-from trial.stages import VERSIONS
+from trial.stages import VERSIONS, OnEpoch
 from trial.store import Product, Store
+from trial.training import Epoch
 
 __all__ = ["Maker", "NotStored", "Tally"]
 
@@ -34,12 +36,16 @@ class Tally:
         self.reused = 0
         self.curve: list[dict[str, Any]] = []
 
-    def count(self, product: Product, *, stage: str, round_: int, made: bool) -> None:
-        """Add a stage's epochs."""
-        epochs = int(product.record.get("epochs", 0))
-        self.epochs += epochs
-        self.reused += 0 if made else epochs
-        self.curve += [{"stage": stage, "round": round_, **epoch} for epoch in product.record.get("curve", ())]
+    def count(self, product: Product, *, stage: str, round_: int, made: bool, first: int) -> None:
+        """Add a stage's epochs after its training's ``first``, which were counted before."""
+        epochs = product.record.get("curve", [])[first:]
+        self.epochs += len(epochs)
+        self.reused += 0 if made else len(epochs)
+        self.curve += [{"stage": stage, "round": round_, **epoch} for epoch in epochs]
+
+    def note_recalibration(self, product: Product, *, round_: int) -> None:
+        """Add what new batch-norm statistics gave, at epoch 0 of the round as well."""
+        self.curve.append({"stage": "recalibration", "round": round_, "epoch": 0, **product.record})
 
     def note_cut(self, product: Product, *, round_: int) -> None:
         """Add a round's cut to the curve, as its epoch 0: what came of the network before it was recovered."""
@@ -61,7 +67,14 @@ class Maker:
     """Makes the stages of one experiment's trials, each once."""
 
     def __init__(
-        self, experiment: Experiment, store: Store, *, fingerprint: str, classes: int, device: torch.device
+        self,
+        experiment: Experiment,
+        store: Store,
+        *,
+        fingerprint: str,
+        classes: int,
+        device: torch.device,
+        log: EpochLog,
     ) -> None:
         self.experiment = experiment
         self._store = store
@@ -69,6 +82,7 @@ class Maker:
         self._classes = classes
         self.device = device
         self._network_identity = identity(experiment.network)
+        self._log = log
         self._untrained: nn.Module | None = None
         self._makes = True
 
@@ -85,24 +99,19 @@ class Maker:
         other._makes = False
         return other
 
-    def get(
-        self,
-        name: str,
-        settings: dict[str, Any],
-        make: Callable[[nn.Module], Product],
-        tally: Tally,
-        *,
-        parent: Product | None = None,
-        round_: int = 0,
-        threads: int | None = None,
-        alone: bool = False,
-    ) -> tuple[Product, str]:
-        """Get a stage from the store, or make it from its parent's network; also its key.
+    def watched(self, training: str, on_epoch: OnEpoch | None) -> OnEpoch:
+        """Note every epoch of a training, named by its key, before telling whoever else wants to know."""
 
-        Stages are made side by side, except one that is to be ``alone`` on the machine (see `trial.quiet`).
-        """
-        threads = threads or self.experiment.numerics.threads
-        key = digest(
+        def ended(epoch: Epoch) -> None:
+            self._log.note(training, epoch.epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+
+        return ended
+
+    def key(self, name: str, settings: dict[str, Any], *, threads: int | None = None) -> str:
+        """A stage's key, 64 hex digits, from whatever can change its result."""
+        return digest(
             {
                 "stage": name,
                 "version": VERSIONS[name],
@@ -114,9 +123,30 @@ class Maker:
                 "precision": self.experiment.numerics.precision,
                 "layout": self.experiment.numerics.layout,
                 "device": self.device.type,
-                "threads": threads,
+                "threads": threads or self.experiment.numerics.threads,
             }
         )
+
+    def get(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        make: Callable[[nn.Module], Product],
+        tally: Tally,
+        *,
+        parent: Product | None = None,
+        first: int = 0,
+        round_: int = 0,
+        threads: int | None = None,
+        alone: bool = False,
+    ) -> tuple[Product, str]:
+        """Get a stage from the store, or make it from its parent's network; also its key.
+
+        Stages are made side by side, except one that is to be ``alone`` on the machine (see `trial.quiet`). A part of
+        a training comes after that training's ``first`` epochs.
+        """
+        threads = threads or self.experiment.numerics.threads
+        key = self.key(name, settings, threads=threads)
 
         def make_it() -> Product:
             if not self._makes:
@@ -126,7 +156,7 @@ class Maker:
                 return make(self.network(parent))
 
         product, made = self._store.get_or_make(key, make_it, kind=name)
-        tally.count(product, stage=name, round_=round_, made=made)
+        tally.count(product, stage=name, round_=round_, made=made, first=first)
         return product.to(self.device), key
 
     def network(self, product: Product | None) -> nn.Module:

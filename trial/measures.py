@@ -22,7 +22,7 @@ from trial.seeds import generator
 from trial.training import evaluate
 from trial.weights import nonzero_weights, weights_total
 
-__all__ = ["TAKERS", "Finished", "macs", "measure", "stored_bytes", "weights_total"]
+__all__ = ["TAKERS", "Finished", "costs", "macs", "measure", "stored_bytes", "weights_total"]
 
 TRAIN_SAMPLE = 900
 """Training images on which train_accuracy is taken, as in document 004."""
@@ -68,6 +68,15 @@ TAKERS: dict[str, Callable[[Finished], float]] = {
     "peak_memory": lambda finished: peak_memory(finished.network, image=finished.image),
 }
 """What takes a measure, by its name; ints where the schema says int."""
+OF_IMAGES = {"val_accuracy", "val_loss", "train_accuracy"}
+"""The measures that training changes."""
+
+
+def costs(network: nn.Module, splits: Splits, *, dense_weights: int) -> dict[str, float | int]:
+    """The measures of `measure` that a cut decides, or nearly so: all save those of how well it knows images."""
+    finished = Finished(network, splits, dense_weights)
+    names = (column.name for column in MEASURES if column.taken == "at the end")
+    return {name: TAKERS[name](finished) for name in names if name not in OF_IMAGES}
 
 
 def measure(

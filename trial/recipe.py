@@ -93,6 +93,14 @@ class Recipe:
         """The ratio of each round; where a method knows none, so many zeros, which it does not look at."""
         return self.course.schedule.ratios(self.method.target or 0.0)
 
+    @property
+    def parent(self) -> str | None:
+        """Names the network that the method cuts first, 64 hex digits, shared by recipes; None is the dense one."""
+        penalty = self.method.sparsifier
+        if penalty is None or self.sparsity is None:
+            return None
+        return digest({"penalty": type(penalty).__name__, **flat(penalty), "training": self.sparsity.model_dump()})
+
     def knobs(self) -> dict[str, Value]:
         """``method`` and its own knobs, flat."""
         return {"method": self.method.name(), **flat(self.method)}

@@ -7,13 +7,12 @@ stored by the old one are no longer found.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from methods.core.mask import Mask
 from methods.core.penalties import Penalty, add_subgradient
 from trial import gates
 from trial.augmentation import normalised
@@ -21,7 +20,7 @@ from trial.cutting import CHECKED, drawn, examples
 from trial.data import Splits
 from trial.freezing import Trainable, everything, only
 from trial.latency import torch_latency_ms
-from trial.measures import measure
+from trial.measures import costs, measure
 from trial.recovery import Recovery, distillation_loss, recalibrate
 from trial.store import Product
 from trial.training import Epoch, Training, evaluate, train
@@ -29,8 +28,11 @@ from trial.training import Epoch, Training, evaluate, train
 __all__ = [
     "CHECKED_LOSS",
     "VERSIONS",
+    "Part",
+    "costed",
     "dense",
     "finish",
+    "recalibrated",
     "recover",
     "scratch",
     "sparsify",
@@ -42,8 +44,10 @@ VERSIONS = {
     "sparsity": 3,
     "scores": 1,
     "cut": 4,
-    "recovery": 4,
+    "recalibration": 1,
+    "recovery": 5,
     "scratch": 2,
+    "costs": 1,
     "measure": 2,
     "latency": 1,
 }
@@ -54,18 +58,42 @@ CHECKED_LOSS = "checked_loss"
 """The entry of a record with the loss on a few images, as a training leaves the network and as it is measured."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which epochs of a training a stage runs, and what came before; as it stands, all of them."""
+
+    before: Product = field(default_factory=lambda: Product({}))
+    """What the training starts from, or what its first ``first`` epochs left: its mask and momentum are taken up."""
+    first: int = 0
+    last: int | None = None
+    """The epoch after which to stop, None for the training's last."""
+    keeps_momentum: bool = False
+    """For whoever trains on."""
+    on_epoch: OnEpoch | None = None
+
+    def product(self, network: nn.Module, curve: list[Epoch], momentum: dict[str, Tensor], splits: Splits) -> Product:
+        """What the training has left by now; its record has all epochs since the training's first."""
+        earlier = self.before.record["curve"] if self.first else []
+        record: dict[str, Any] = {"curve": [*earlier, *(vars(epoch) for epoch in curve)]}
+        if record["curve"]:
+            record[CHECKED_LOSS] = _checked_loss(network, splits)
+        return Product(network.state_dict(), self.before.mask, record, momentum if self.keeps_momentum else {})
+
+
+WHOLE = Part()
+
+
 def dense(
     network: nn.Module,
     splits: Splits,
     training: Training,
     *,
     seed: int,
+    part: Part = WHOLE,
     trainable: Trainable = everything,
-    on_epoch: OnEpoch | None = None,
 ) -> Product:
     """Train the unpruned network."""
-    with only(network, trainable):
-        return _product(network, train(network, splits, training, seed=seed, on_epoch=on_epoch), splits)
+    return _trained(network, splits, training, part, seed=seed, trainable=trainable)
 
 
 def sparsify(
@@ -75,38 +103,48 @@ def sparsify(
     penalty: Penalty,
     *,
     seed: int,
+    part: Part = WHOLE,
     trainable: Trainable = everything,
 ) -> Product:
     """Train on with the penalty's subgradient added to the gradients of the batch-norm scales."""
-    with only(network, trainable):
-        curve = train(network, splits, training, seed=seed, before_step=lambda: add_subgradient(network, penalty))
-    return _product(network, curve, splits)
+    return _trained(
+        network,
+        splits,
+        training,
+        part,
+        seed=seed,
+        trainable=trainable,
+        before_step=lambda: add_subgradient(network, penalty),
+    )
+
+
+def recalibrated(
+    network: nn.Module, before: Product, splits: Splits, *, batches: int, batch: int, seed: int
+) -> Product:
+    """Take the batch norms' statistics anew, as `trial.recovery.recalibrate` says, and see what that gives."""
+    recalibrate(network, splits, batches=batches, batch=batch, seed=seed)
+    loss, accuracy = evaluate(network, splits.validation, splits)
+    record = {"val_loss": loss, "val_accuracy": accuracy}
+    return Product(network.state_dict(), before.mask, record, before.momentum)
 
 
 def recover(
     network: nn.Module,
-    before: Product,
     splits: Splits,
     recovery: Recovery,
     *,
+    part: Part,
     dense: Training,
     dense_weights: int,
     seed: int,
     teacher: nn.Module | None = None,
-    first: int = 0,
-    last: int | None = None,
-    goes_on: bool = False,
     trainable: Trainable = everything,
 ) -> Product:
     """Train the cut network, its masked weights held at zero.
 
-    ``before`` is what the network was made from: its cut, or this recovery's first ``first`` epochs; ``last`` is the
-    epoch to stop after, None the recovery's last. ``dense`` is the dense network's training, which some recoveries
-    follow; ``teacher`` the dense network, where it teaches. ``goes_on`` keeps the momentum, for whoever trains on.
+    ``dense`` is the dense network's training, which some recoveries follow; ``teacher`` the dense network, where it
+    teaches.
     """
-    training = recovery.training(dense)
-    if first == 0:
-        recalibrate(network, splits, batches=recovery.recalibrate, batch=training.batch, seed=seed)
 
     def loss_of(images: Tensor, logits: Tensor, cross_entropy: Tensor) -> Tensor:
         if teacher is None:
@@ -115,39 +153,24 @@ def recover(
             taught = teacher(images)
         return (1 - recovery.distillation) * cross_entropy + recovery.distillation * distillation_loss(logits, taught)
 
-    momentum = dict(before.momentum)
-    with only(network, trainable):
-        curve = train(
-            network,
-            splits,
-            training,
-            seed=seed,
-            loss_of=loss_of,
-            before_step=lambda: before.mask.zero_gradients(network),
-            after_step=lambda: before.mask.zero_weights(network),
-            momentum=momentum,
-            dense_weights=dense_weights,
-            first=first,
-            last=last,
-        )
-    return replace(_product(network, curve, splits, before.mask), momentum=momentum if goes_on else {})
+    return _trained(
+        network,
+        splits,
+        recovery.training(dense),
+        part,
+        seed=seed,
+        trainable=trainable,
+        loss_of=loss_of,
+        dense_weights=dense_weights,
+    )
 
 
 def scratch(
-    network: nn.Module, mask: Mask, splits: Splits, training: Training, *, dense_weights: int, seed: int
+    network: nn.Module, splits: Splits, training: Training, *, part: Part, dense_weights: int, seed: int
 ) -> Product:
     """Train an architecture whose weights were drawn anew, what is masked held at zero."""
-    mask.zero_weights(network)
-    curve = train(
-        network,
-        splits,
-        training,
-        seed=seed,
-        before_step=lambda: mask.zero_gradients(network),
-        after_step=lambda: mask.zero_weights(network),
-        dense_weights=dense_weights,
-    )
-    return _product(network, curve, splits, mask)
+    part.before.mask.zero_weights(network)
+    return _trained(network, splits, training, part, seed=seed, trainable=everything, dense_weights=dense_weights)
 
 
 def finish(
@@ -187,17 +210,44 @@ def finish(
     return Product({}, record=record | {CHECKED_LOSS: _checked_loss(network, splits)})
 
 
+def costed(network: nn.Module, splits: Splits, *, dense_weights: int) -> Product:
+    """Take the measures of a cut network that recovery hardly changes, for whoever compares it before its end."""
+    return Product({}, record=costs(network, splits, dense_weights=dense_weights))
+
+
 def timed(network: nn.Module, splits: Splits) -> Product:
     """Time a forward pass of one image; whoever calls this has seen to it that nobody else works on the machine."""
     image = normalised(splits.validation.images[:1], splits)
     return Product({}, record={"torch_latency_ms": torch_latency_ms(network, image)})
 
 
-def _product(network: nn.Module, curve: list[Epoch], splits: Splits, mask: Mask | None = None) -> Product:
-    record: dict[str, Any] = {"curve": [vars(epoch) for epoch in curve], "epochs": len(curve)}
-    if curve:
-        record[CHECKED_LOSS] = _checked_loss(network, splits)
-    return Product(network.state_dict(), mask or Mask({}), record)
+def _trained(
+    network: nn.Module,
+    splits: Splits,
+    training: Training,
+    part: Part,
+    *,
+    seed: int,
+    trainable: Trainable,
+    **further: Any,
+) -> Product:
+    """Train a part of a training, what is masked held at zero; ``further`` is what `train` takes besides."""
+    held, momentum = part.before.mask.on(network), dict(part.before.momentum)
+    hooks = {"before_step": held.zero_gradients} | further
+    with only(network, trainable):
+        curve = train(
+            network,
+            splits,
+            training,
+            seed=seed,
+            after_step=held.zero_weights,
+            momentum=momentum,
+            on_epoch=part.on_epoch,
+            first=part.first,
+            last=part.last,
+            **hooks,
+        )
+    return part.product(network, curve, momentum, splits)
 
 
 def _checked_loss(network: nn.Module, splits: Splits) -> float:

@@ -188,7 +188,7 @@ def train(
     return epochs
 
 
-def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int = 500) -> tuple[float, float]:
+def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int | None = None) -> tuple[float, float]:
     """Mean cross entropy in nats and accuracy in [0, 1], in eval mode; each module's own mode is restored.
 
     The pass is computed as `trial.numerics.computing` says, the loss in float32.
@@ -197,9 +197,11 @@ def evaluate(network: nn.Module, images: ImageSet, splits: Splits, *, batch: int
         network: On the device that holds the images.
         images: At least one.
         splits: For the training part's mean and standard deviation.
-        batch: Images at a time.
+        batch: Images at a time; None: 500 on a GPU, and 50 on a CPU, whose caches hold what lies between layers of so
+            many, which is twice as fast.
     """
     device = images.images.device
+    batch = batch or (500 if device.type == "cuda" else 50)
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with in_eval_mode(network), torch.inference_mode(), autocast(device):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Generator
 from copy import copy
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,11 +17,12 @@ from analysis.errors import WorkFailed
 from analysis.schema import DENSE, MEASURES
 from trial import curves, gates
 from trial.data import Splits, load
+from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
 from trial.numerics import device_here
-from trial.plan import Plan
+from trial.plan import Plan, Rung, Step, ended
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
@@ -51,6 +52,7 @@ class Workbench:
             fingerprint=self.fingerprint,
             classes=len(self.classes),
             device=self.device,
+            log=EpochLog(study),
         )
 
     @property
@@ -67,10 +69,11 @@ class Workbench:
         """Train the dense network unless the store has it; write and return its row, the study's reference."""
         trial = trial_id(None, self.experiment, fingerprint=self.fingerprint)
 
-        def work(tally: Tally) -> dict[str, Any]:
+        def work(tally: Tally) -> Generator[Step, None, dict[str, Any]]:
+            yield from ()  # nobody waits for anything on the way
             return Plan(self._maker, self._splits, tally).dense(on_epoch)
 
-        return self._row(trial, {"method": DENSE}, work)
+        return ended(self._row(trial, {"method": DENSE}, work))
 
     def run(self, recipe: Recipe) -> Row:
         """Run one trial and return its row, durable before this returns.
@@ -80,8 +83,31 @@ class Workbench:
         ``state`` is failed and whose ``error`` says why; only what no trial can help, such as a full disk,
         raises (OSError).
         """
+        return ended(self.steps(recipe))
+
+    def steps(self, recipe: Recipe, *, rungs: Collection[int] = ()) -> Generator[Step, None, Row]:
+        """Run one trial as `run` does, pausing where others may wait for it or decide on it; returns its row.
+
+        What is yielded: that the network which it shares with other recipes is stored; and at ``rungs``, epochs of its
+        last recovery, its row as it would be if it were stopped there, which is written by whoever stops it.
+        """
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
-        return self._row(trial, recipe.columns(), lambda tally: Plan(self._maker, self._splits, tally).outcome(recipe))
+        return self._row(
+            trial, recipe.columns(), lambda tally: Plan(self._maker, self._splits, tally, rungs=rungs).outcome(recipe)
+        )
+
+    def row(self, recipe: Recipe) -> Row | None:
+        """The row that the trial has, whatever its state, None where it has none."""
+        return read(self._study, trial_id(recipe, self.experiment, fingerprint=self.fingerprint))
+
+    def give_up(self, recipe: Recipe, error: str, *, seconds: float) -> None:
+        """Write the row of a trial that failed of ``error`` after so many seconds, unless it has a complete one."""
+        known = self.row(recipe)
+        if known is not None and known["state"] == "complete":
+            return
+        trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
+        failed = {"state": "failed", "error": error, "seconds": seconds}
+        write(self._study, blank() | self._identity(trial) | recipe.columns() | self._provenance() | failed)
 
     @property
     def splits(self) -> Splits:
@@ -112,22 +138,40 @@ class Workbench:
         measures = Plan(self._maker, self._splits, Tally()).measures(product)
         return self._maker.network(product), measures
 
-    def _row(self, trial: str, recipe: dict[str, Any], work: Callable[[Tally], dict[str, Any]]) -> Row:
+    def _row(
+        self,
+        trial: str,
+        recipe: dict[str, Any],
+        work: Callable[[Tally], Generator[Step, None, dict[str, Any]]],
+    ) -> Generator[Step, None, Row]:
         known = read(self._study, trial)
         if known is not None and known["state"] == "complete" and not self._is_untimed(known):
             return known
         row = blank() | self._identity(trial) | recipe | self._provenance()
         tally, start = Tally(), time.perf_counter()
+
+        def counted() -> dict[str, Any]:
+            curves.write(self._study, trial, tally.curve)
+            return {"epochs": tally.epochs, "epochs_reused": tally.reused, "seconds": time.perf_counter() - start}
+
         try:
-            came_out = work(tally)
+            steps = work(tally)
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    came_out = end.value
+                    break
+                if isinstance(step, Rung):
+                    step = Rung(step.epoch, row | step.known | {"state": "stopped"} | counted())
+                yield step
             gates.finite_outcome(came_out)
             row |= came_out | {"state": "complete"}
         except (OSError, WorkFailed):
             raise
         except Exception as error:  # whatever a trial dies of is its row's error, not the study's end
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}
-        row |= {"epochs": tally.epochs, "epochs_reused": tally.reused, "seconds": time.perf_counter() - start}
-        curves.write(self._study, trial, tally.curve)
+        row |= counted()
         write(self._study, row)
         return row
 

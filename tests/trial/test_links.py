@@ -95,7 +95,7 @@ def test_links_give_the_bits_of_one_uninterrupted_recovery(
 ) -> None:
     chained = run(opened(tmp_path / "chained"), given)
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "links", lambda training: [Link(0, training.epochs, may_go_on=False)])
+        patch.setattr(plan, "links", lambda training, **_: [Link(0, training.epochs, may_go_on=False)])
         at_once = run(opened(tmp_path / "at once"), given)
     rounds = given.get("rounds", 1)
     assert len(of_kind(tmp_path / "chained", "recovery")) == given["recovery_epochs"] * rounds
@@ -155,7 +155,7 @@ def test_a_chain_that_diverges_keeps_its_links_and_counts_them(tmp_path: Path, m
     whole = plan.stages.recover
 
     def diverges(*given: Any, **options: Any) -> Product:
-        if options["first"] == 2:
+        if options["part"].first == 2:
             raise ArithmeticError("diverged")
         return whole(*given, **options)
 

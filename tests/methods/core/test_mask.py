@@ -19,7 +19,7 @@ def trained(given: nn.Module, mask: Mask, *, steps: int = 6, momentum: float = 0
     for _ in range(steps):
         optimiser.zero_grad()
         nn.functional.cross_entropy(made(images()), LABELS).backward()
-        mask.zero_gradients(made)
+        mask.on(made).zero_gradients()
         optimiser.step()
         mask.zero_weights(made)
     return made
@@ -48,7 +48,7 @@ def test_a_mask_only_on_gradients_lets_decay_leave_weights_alive() -> None:
     mask = random_mask(given, "0.weight")
     made = copy.deepcopy(given)
     nn.functional.cross_entropy(made(images()), LABELS).backward()
-    mask.zero_gradients(made)
+    mask.on(made).zero_gradients()
     assert made.get_parameter("0.weight").grad[~mask.keep["0.weight"]].count_nonzero() == 0
     assert made.get_parameter("0.weight")[~mask.keep["0.weight"]].count_nonzero() > 0
 
@@ -72,7 +72,7 @@ def test_kept_entries_train_as_if_the_cut_ones_were_constants_zero() -> None:
     for _ in range(2):
         optimiser.zero_grad()
         (0.5 * module.weight.square().sum()).backward()
-        mask.zero_gradients(module)
+        mask.on(module).zero_gradients()
         optimiser.step()
         mask.zero_weights(module)
     # w₁ = 1 − ½(1 + ½·1) = ¼ with v₁ = 1; g₂ = ¼, v₂ = ½ + ¼ = ¾, w₂ = ¼ − ½(¼ + ½·¾) = −1/16.

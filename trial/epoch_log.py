@@ -1,0 +1,42 @@
+"""Every epoch that was trained in a study, in the order in which it ended: what was done twice is seen here.
+
+One text file per process, ``STUDY/epochs/HOST-PID.txt``, one line per epoch: the training's key and the epoch's number.
+Lines are not synced to the disk: a killed process loses none, and after a power cut a count that is short does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+__all__ = ["EpochLog", "counted"]
+
+EPOCHS = "epochs"
+
+
+class EpochLog:
+    """The file of this process."""
+
+    def __init__(self, study: Path) -> None:
+        self._folder = study / EPOCHS
+
+    def note(self, training: str, epoch: int) -> None:
+        """Note that an epoch of a training, named by its key, was run."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f"{socket.gethostname()}-{os.getpid()}.txt").open("a") as file:
+            file.write(f"{training[:16]} {epoch}\n")
+
+
+def counted(study: Path) -> tuple[int, int]:
+    """How many epochs were run in a study, and how many different ones.
+
+    More were run than there are where a worker died between two checkpoints, or a stage was lost.
+    """
+    lines = [
+        line
+        for path in (study / EPOCHS).glob("*.txt")
+        for line in path.read_text().splitlines(keepends=True)
+        if line.endswith("\n")  # a line that is being written is no epoch yet
+    ]
+    return len(lines), len(set(lines))
