@@ -153,7 +153,8 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
         # Every complete trial's parent is stored.
         knobs = [spec.space.trace(row) for row in progress.rows if row["state"] == "complete"]
         made = [parent_of(traced[0]) for traced in knobs if traced is not None]
-        stopping = Stopping(spec.search.objectives, rungs=spec.search.rungs, factor=spec.search.factor)
+        end = spec.space.largest("recovery_epochs", spec.recovery.epochs)
+        stopping = Stopping(spec.search.objectives, rungs=spec.search.rungs, end=end, factor=spec.search.factor)
         stopping.remember(folder, progress.rows)
         proposals = Proposals(
             sampler,
@@ -162,7 +163,6 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
             budget=left,
             workers=spec.workers,
             lookahead=LOOKAHEAD if spec.search.sampler in LEARNING else left,
-            stopping=stopping,
             finished=finished,
         )
         compacted = time.monotonic()

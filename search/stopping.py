@@ -14,33 +14,26 @@ __all__ = ["Stopping"]
 
 
 class Stopping:
-    """Decides at each rung whether a trial goes on; without ``rungs`` all do."""
+    """Decides at each rung whether a trial goes on.
 
-    def __init__(self, objectives: Sequence[str], *, rungs: Sequence[int], factor: int) -> None:
-        self._objectives = tuple(objectives)
-        self._epochs = tuple(rungs)
-        self._rungs = Rungs(objectives, epochs=rungs, factor=factor) if rungs else None
+    ``rungs`` are epochs of recovery, ``end`` is the longest recovery's last; see `Rungs` for the rest.
+    """
+
+    def __init__(self, objectives: Sequence[str], *, rungs: Sequence[int], end: int, factor: int) -> None:
+        self._epochs = tuple(rung for rung in rungs if rung < end)
+        # Rungs take the last one for the end, which stops nobody.
+        self._rungs = Rungs(objectives, epochs=(*self._epochs, end), factor=factor)
 
     def remember(self, study: Path, rows: Sequence[Row]) -> None:
-        """Report what the rows' trials had reached at each rung, as their curves have it."""
-        for row in rows:
-            if row["state"] == "failed":
-                continue
+        """Take note of what the rows' trials had reached at each rung, as their curves have it."""
+        for row in rows if self._epochs else ():
             reached = _reached(curves.read(study, row["trial"]))
-            for epoch in self._epochs:
-                if epoch in reached:
-                    self.goes_on({**row, **reached[epoch]}, epoch)
+            for epoch in reached.keys() & self._epochs:
+                self._rungs.record(row["trial"], epoch, {**row, **reached[epoch]})
 
     def goes_on(self, row: Row, epoch: int) -> bool:
         """Whether a trial goes on past a rung, with what its row would say there."""
-        if self._rungs is None:
-            return True
-        return self._rungs.report(row["trial"], epoch, {name: row[name] for name in self._objectives})
-
-    def ended(self, row: Row) -> None:
-        """Report a trial that has come to its end, where that is a rung."""
-        if row["state"] == "complete" and row["recovery_epochs"] in self._epochs:
-            self.goes_on(row, row["recovery_epochs"])
+        return self._rungs.report(row["trial"], epoch, row)
 
 
 def _reached(curve: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:

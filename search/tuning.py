@@ -122,7 +122,6 @@ class Proposals(Searcher):
         budget: How many recipes to run.
         workers: How many at once.
         lookahead: How many may wait.
-        stopping: Decides at rungs, and is told of finished trials.
         finished: Called with every row, a stopped trial's before it is told to the sampler: it has to be written.
     """
 
@@ -135,7 +134,6 @@ class Proposals(Searcher):
         budget: int,
         workers: int,
         lookahead: int,
-        stopping: Stopping,
         finished: Callable[[Row], None],
     ) -> None:
         super().__init__()
@@ -147,7 +145,6 @@ class Proposals(Searcher):
         self._left = budget
         self._workers = workers
         self._lookahead = lookahead
-        self._stopping = stopping
         self._finished = finished
         self._running: dict[str, Proposal] = {}
 
@@ -196,7 +193,6 @@ class Proposals(Searcher):
         row = json.loads(result["row"])
         self.lost_in_a_row = 0
         self._finished(row)
-        self._stopping.ended(row)
         self._sampler.tell(proposal.number, row)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -107,13 +107,12 @@ def test_names_hold_after_channels_were_removed():
     fit_shapes(network, dict(cut.tensors))
     after = stages.recover(
         network,
-        cut,
         DATA,
         Recovery(epochs=1, rate=0.05, batch=16),
+        part=stages.Part(cut, keeps_momentum=True),
         dense=TRAINING,
         dense_weights=total,
         seed=0,
-        goes_on=True,
         trainable=lambda name: name.startswith(new),
     )
     changed = moved(cut.tensors, after.tensors)

@@ -14,8 +14,7 @@ from trial.networks import Network, build
 from trial.numerics import Numerics, autocast, computing
 from trial.recipe import Recipe
 from trial.recovery import Recovery, recalibrate
-from trial.stages import recover
-from trial.store import Product
+from trial.stages import Part, recover
 from trial.training import Training, evaluate, train
 from trial.workbench import Workbench
 
@@ -64,9 +63,9 @@ def test_the_teacher_teaches_in_the_precision_too(layout):
     with computing("bfloat16", threads=1):
         recover(
             student,
-            Product(student.state_dict()),
             data,
             recovery,
+            part=Part(),
             dense=Training(epochs=1),
             dense_weights=1,
             seed=0,

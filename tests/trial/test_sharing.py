@@ -142,10 +142,11 @@ def test_equal_networks_with_other_cuts_behind_them_are_recovered_once_and_cut_a
     plan = Plan(bench._maker, bench.splits, Tally())
     dense, _ = plan._dense()
     pasts = [{"sizes": {"0": 8}, "lost": {"0": lost}, "channels": {}, "columns": {}} for lost in (1, 2)]
-    found = [
-        plan._recovered(recipe, replace(dense, record={PAST: past}), dense, round_=1, dense_weights=1000, goes_on=True)
-        for past in pasts
-    ]
+    found = []
+    for past in pasts:
+        cut = replace(dense, record={PAST: past})
+        *_, (_, network, key) = plan._recovered(recipe, cut, dense, round_=1, dense_weights=1000, goes_on=True)
+        found.append((network, key))
     assert Counter(stage.kind for stage in stages(tmp_path)) == {"dense": 1, "recovery": 1}
     assert [network.record[PAST] for network, _ in found] == pasts
     assert found[0][1] != found[1][1], "the next round's cut would be that of the other"
@@ -211,6 +212,7 @@ def dense_key(given: Experiment, splits: Splits, folder: Path) -> str:
         fingerprint=splits.fingerprint,
         classes=len(splits.classes),
         device=torch.device("cpu"),
+        log=EpochLog(folder),
     )
     with pytest.raises(Asked) as asked:
         Plan(maker, splits, Tally()).dense()
@@ -261,12 +263,13 @@ def test_the_dense_key_holds_what_can_change_the_dense_network_and_nothing_else(
 
 
 def test_every_section_of_an_experiment_has_a_law() -> None:
-    assert SECTIONS.keys() | {"seed", "data", "latency"} == Experiment.model_fields.keys()
+    assert SECTIONS.keys() | {"seed", "data", "latency", "checkpoint_every"} == Experiment.model_fields.keys()
 
 
 def test_another_seed_is_another_dense_key_and_a_timing_none(tmp_path: Path, splits: Splits) -> None:
     assert dense_key(experiment(seed=1), splits, tmp_path) != dense_key(experiment(), splits, tmp_path)
     assert dense_key(experiment(latency=True), splits, tmp_path) == dense_key(experiment(), splits, tmp_path)
+    assert dense_key(experiment(checkpoint_every=7), splits, tmp_path) == dense_key(experiment(), splits, tmp_path)
 
 
 DATA: dict[str, dict[str, Any]] = {

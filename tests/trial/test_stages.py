@@ -48,7 +48,8 @@ def recovered(product: Product, *, epochs: int = 2, goes_on: bool = False) -> Pr
     recovery = Recovery(epochs=epochs, rate=0.05, batch=32, schedule="constant")
     network = network_of(product)
     total = weights_total(network)
-    made = stages.recover(network, product, DATA, recovery, dense=DENSE, dense_weights=total, seed=0, goes_on=goes_on)
+    part = stages.Part(product, keeps_momentum=goes_on)
+    made = stages.recover(network, DATA, recovery, part=part, dense=DENSE, dense_weights=total, seed=0)
     # As a plan does for the round after this one.
     return replace(made, record={**made.record, cutting.PAST: product.record[cutting.PAST]})
 
@@ -138,7 +139,7 @@ def test_distillation_pulls_towards_the_teacher() -> None:
         recovery = Recovery(epochs=3, rate=0.02, batch=32, distillation=share)
         network = network_of(product)
         settings = {"dense": DENSE, "dense_weights": 1, "seed": 0, "teacher": teacher if share else None}
-        stages.recover(network, product, DATA, recovery, **settings)
+        stages.recover(network, DATA, recovery, part=stages.Part(product), **settings)
         with torch.no_grad():
             images = normalised(DATA.train.images, DATA)
             trained[share] = float((network(images) - teacher(images)).square().mean())

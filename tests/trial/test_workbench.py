@@ -318,7 +318,7 @@ def test_a_stage_that_is_damaged_is_made_again_with_the_same_outcome(tmp_path: P
 
 
 def test_products_hold_tensors_alone(tmp_path: Path) -> None:
-    """No pickle lies in a study: everything there is JSON or safetensors."""
+    """No pickle lies in a study: everything there is JSON, safetensors or lines of text."""
     run(opened(tmp_path), FILTER)
     endings = {file.suffix for file in tmp_path.rglob("*") if file.is_file() and file.parent.name != "claims"}
-    assert endings == {".json", ".safetensors"}
+    assert endings == {".json", ".safetensors", ".txt"}
