@@ -159,17 +159,18 @@ class Maker:
         tally.count(product, stage=name, round_=round_, made=made, first=first)
         return product.to(self.device), key
 
-    def network(self, product: Product | None) -> nn.Module:
+    def network(self, product: Product | None, *, afresh: bool = False) -> nn.Module:
         """The network of a product, or the untrained one, on the device and in eval mode.
 
-        Raises DoesNotLoadBack where the product's tensors are not those of the network.
+        ``afresh`` has it built as in another process, for whoever wants to know that it comes out the same. Raises DoesNotLoadBack where the product's tensors are not those of the network.
         """
         if product is None:
             network = self._built(trained=True)
         else:
             # A product has all tensors. Drawing first weights takes longer than everything else here, so it is done
             # once; weights that were given are read for the first stage only.
-            self._untrained = self._untrained or self._built(trained=False)
+            if afresh or self._untrained is None:
+                self._untrained = self._built(trained=False)
             network = deepcopy(self._untrained)
             try:
                 fit_shapes(network, dict(product.tensors))

@@ -357,7 +357,7 @@ class Plan:
                 network,
                 product,
                 self._splits,
-                again=self._maker.network,
+                again=lambda stored: self._maker.network(stored, afresh=True),
                 dense_weights=dense_weights,
                 seed=self._experiment.seed,
             ),

@@ -1,4 +1,4 @@
-"""The order of work: parents before children, those with many first, and nobody waits while there is something to do."""
+"""The order of work: parents before children, those with many first, nobody waits while something is ready."""
 
 import random
 

@@ -16,6 +16,7 @@ from tests.trial import tiny
 from trial import rows
 from trial.cutting import PAST
 from trial.data import Data, Splits, load
+from trial.epoch_log import EpochLog
 from trial.experiment import Experiment, Numerics
 from trial.inventory import remove, stages
 from trial.maker import Maker, Tally
