@@ -24,7 +24,9 @@ from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from analysis.errors import WorkFailed
+from search.restarts import RayLost
 from search.sampler import Sampler
+from trial.claims import Claims
 from trial.experiment import Experiment
 from trial.recipe import Recipe
 from trial.rows import Row
@@ -47,6 +49,8 @@ class Place:
     """What rows call the study."""
     code: Path
     """The folder that the user started in: where a network of his own is imported from."""
+    claims: Claims | None = None
+    """Who makes a stage, in a cluster; file locks where it is left out."""
 
     def workbench(self) -> Workbench:
         """Load the data and be ready for trials."""
@@ -54,7 +58,7 @@ class Place:
         if str(self.code) not in sys.path:
             sys.path.append(str(self.code))
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker)
+        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims)
 
 
 class Worker(tune.Trainable):
@@ -173,7 +177,7 @@ class _Beat(tune.Callback):
 def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, turn: Callable[[], None]) -> None:
     """Run trials until the proposals end; ``turn`` is called all along, ``folder`` takes Tune's own files.
 
-    Raises OSError where a worker could not write, WorkFailed where workers keep dying.
+    Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
 
     def watch() -> None:
@@ -208,8 +212,11 @@ def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, tu
     )
     try:
         tuner.fit()
-    except (tune.TuneError, RayError) as error:
-        raise WorkFailed(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
+    except (tune.TuneError, RayError, RuntimeError) as error:
+        # A RuntimeError is what Tune makes of a worker that Ray's memory monitor killed, whatever max_failures says.
+        if not isinstance(error, tune.TuneError | RayError) and not isinstance(error.__cause__, RayError):
+            raise
+        raise RayLost(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
 
 
 def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
@@ -221,25 +228,27 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
         try:
             said = ray.get(reference)
         except RayError as error:
-            raise WorkFailed(f"the dense network's worker failed: {' '.join(str(error).split())[-300:]}") from error
+            raise RayLost(f"the dense network's worker failed: {' '.join(str(error).split())[-300:]}") from error
         if isinstance(said, Epoch):
             on_epoch(said)
-        elif isinstance(said, OSError):
+        elif isinstance(said, OSError | WorkFailed):
             raise said
         else:
             row = said
     return row
 
 
-def _dense(place: Place) -> Iterator[Epoch | Row | OSError]:
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed]:
     """Yield every epoch as it ends, then the row, or the error that kept it from being written."""
-    said: queue.SimpleQueue[Epoch | Row | OSError | None] = queue.SimpleQueue()
+    said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | None] = queue.SimpleQueue()
 
     def train() -> None:
         try:
             said.put(place.workbench().dense(on_epoch=said.put))
         except OSError as error:
             said.put(OSError(error.errno, error.strerror or str(error)))
+        except WorkFailed as error:
+            said.put(error)
         finally:
             said.put(None)
 
