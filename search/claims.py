@@ -102,8 +102,10 @@ class RayClaims:
         self._lost = lost
         # Beside the driver, whose end is theirs too: no other machine's loss ends the claims.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=CALLS)(ClaimsActor)
-        self._actor: Any = actor.options(scheduling_strategy=here).remote(lost=lost)
+        made: Any = ray.remote(ClaimsActor)
+        self._actor: Any = made.options(
+            num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=CALLS, scheduling_strategy=here
+        ).remote(lost=lost)
 
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:

@@ -22,7 +22,10 @@ def last_words(line: str) -> Iterator[None]:
     try:
         # Its own session: an interrupt from the keyboard is not for it.
         watch = subprocess.Popen(
-            ["/bin/sh", "-c", WATCH, "sh", line], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            ["/bin/sh", "-c", WATCH, "sh", line],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError:
         yield

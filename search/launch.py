@@ -39,8 +39,8 @@ COMPACT_SECONDS = 10.0
 def run(name: str, *, study: Path | None, settings: Sequence[str], address: str | None = None) -> None:
     """Run a spec's search, or go on with it, and print the front; a search whose budget is met starts nothing.
 
-    ``study`` is the folder, by default studies/NAME; ``address`` that of a running Ray cluster. Raises WrongInput and WorkFailed as the front door expects
-    them, and KeyboardInterrupt with a line that says how to go on.
+    ``study`` is the folder, by default studies/NAME; ``address`` that of a running Ray cluster. Raises WrongInput and
+    WorkFailed as the front door expects them, and KeyboardInterrupt with a line that says how to go on.
     """
     spec, named = load(name, settings=settings)
     folder = study or Path("studies") / named

@@ -1,7 +1,6 @@
 """A small search that is to be disturbed, the same never disturbed, and what must be equal afterwards."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -20,7 +19,7 @@ from trial.recipe import columns
 COMPARED = (*columns(), "state", "val_accuracy", "val_loss", "params", "macs", "bytes")
 LOG = "PRUNEFRONT_TEST_BATCHES"
 RATIOS = [round(0.05 * step, 2) for step in range(1, 19)]
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 NETWORK = """
     import os, signal, time
@@ -175,5 +174,3 @@ def driver(folder: Path, *options: str, given: dict[str, Any], mark: str, **env:
 
 def last_line(said: str) -> str:
     return said.strip().splitlines()[-1] if said.strip() else ""
-
-

@@ -1,4 +1,4 @@
-"""The claims of a cluster: the actor's rules on their own, and among real processes of a real Ray, some of them killed."""
+"""The claims of a cluster: the actor's rules alone, and among processes of a real Ray, some of them killed."""
 
 import asyncio
 import os

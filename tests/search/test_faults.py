@@ -42,7 +42,7 @@ def test_the_search_that_is_disturbed_has_failures_of_its_own(expected: dict[str
 
 
 def kill_a_worker(cluster: Nodes) -> None:
-    os.kill(cluster.named("ray::ResourceTrainable")[0] if cluster.named("ray::ResourceTrainable") else cluster.named("ray::Worker")[0], signal.SIGKILL)
+    os.kill(cluster.workers[0], signal.SIGKILL)
 
 
 def kill_the_claims(cluster: Nodes) -> None:
@@ -92,6 +92,7 @@ def test_a_search_whose_clusters_head_is_lost_says_so_and_goes_on_with_another(
     given = spec(methods=METHODS)
     with nodes() as cluster, driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
         search.has(4)
+        cluster.is_headless = True
         os.kill(cluster.head["pids"][lost][0], signal.SIGKILL)
         code, _, complained = search.end()
         assert code == 1
@@ -129,7 +130,10 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
     total, free = (int(memory[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     if free < 4 * LARGE:
         pytest.skip("too little memory to spare")
-    env = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - (free - LARGE / 2) / total:.4f}"}
+    env = {
+        "RAY_memory_monitor_refresh_ms": "100",
+        "RAY_memory_usage_threshold": f"{1 - (free - LARGE / 2) / total:.4f}",
+    }
     with (
         nodes(**(env if killer == "ray" else {})) as cluster,
         driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search,
@@ -193,7 +197,13 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
     if times == 1:
         assert last_line(complained).endswith("trials are safe in study; run the same command to continue")
     wait_until(
-        lambda: not [pid for pid in processes(mark) if pid not in before and (not cluster or "ray::IDLE" not in processes(mark)[pid])],
+        lambda: (
+            not [
+                pid
+                for pid in processes(mark)
+                if pid not in before and (not cluster or "ray::IDLE" not in processes(mark)[pid])
+            ]
+        ),
         seconds=60,
         what="processes are left",
     )

@@ -31,7 +31,7 @@ def ran(body: str, caught: str = "ZeroDivisionError") -> subprocess.CompletedPro
 def test_a_process_that_is_ended_hard_has_last_words(end: str) -> None:
     ended = ran(end)
     assert ended.returncode in (1, -signal.SIGKILL, -signal.SIGABRT)
-    assert ended.stderr == "three rows are safe; it's \"$HOME\" `true`\n"
+    assert ended.stderr == 'three rows are safe; it\'s "$HOME" `true`\n'
 
 
 @pytest.mark.parametrize("end", ["pass", "1 / 0", "os.kill(os.getpid(), 2)", "sys.exit(0)"])

@@ -45,7 +45,10 @@ def test_only_folders_of_dead_drivers_are_swept(monkeypatch: pytest.MonkeyPatch,
     [
         ("nowhere", r"^--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got 'nowhere'$"),
         ("ray://10.0.0.5:10001", r"^--address takes HOST:PORT, .* got 'ray://10.0.0.5:10001'$"),
-        ("localhost:99999", r"^no Ray cluster answers at localhost:99999 \(.*\): start one with `ray start --head`, or"),
+        (
+            "localhost:99999",
+            r"^no Ray cluster answers at localhost:99999 \(.*\): start one with `ray start --head`, or",
+        ),
         ("localhost:1", r"^no Ray cluster answers at localhost:1 \(.*refused\): start one with `ray start --head`, or"),
     ],
 )

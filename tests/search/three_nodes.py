@@ -64,6 +64,7 @@ class Nodes:
         self._program = program
         self.head = self._said()
         self.others: list[dict[str, Any]] = []
+        self.is_headless = False
 
     @property
     def address(self) -> str:
@@ -78,6 +79,17 @@ class Nodes:
     def kill_raylet(self, number: int) -> None:
         """Lose a node, not the head's: whatever it runs is lost with it."""
         os.kill(self.others.pop(number)["raylet"], signal.SIGKILL)
+
+    def kill_head(self) -> None:
+        """Lose the head's node and the service that keeps the cluster's state: the others follow after a minute."""
+        self.is_headless = True
+        for pid in (self.head["pids"]["gcs_server"][0], self.head["raylet"]):
+            os.kill(pid, signal.SIGKILL)
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that run trials, or wait for one."""
+        return self.named("ray::Worker") + self.named("ray::ResourceTrainable") + self.named("ray::_dense")
 
     def named(self, part: str) -> list[int]:
         """The processes whose command line has a part: Ray names its workers after what they run."""
@@ -112,7 +124,9 @@ def nodes(count: int = 3, **env: str) -> Iterator[Nodes]:
         assert program.stdin is not None
         with contextlib.suppress(OSError):
             program.stdin.close()
-        program.wait(30)
+        if not started.is_headless:
+            program.wait(60)
+            wait_until(lambda: not processes(mark), seconds=60, what=f"left of the cluster: {processes(mark)}")
     finally:
         end_all(mark)
         program.wait(30)
@@ -133,11 +147,16 @@ def end_all(mark: str) -> None:
 def _serve(folder: str) -> None:
     from ray.cluster_utils import Cluster
 
+    # Ray notes there which cluster was started last: not where other people's look.
+    (Path(folder) / "ray").mkdir()
     cluster = Cluster(shutdown_at_exit=True)
 
     def add() -> None:
         node = cluster.add_node(
-            num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, temp_dir=f"{folder}/{len(cluster.list_all_nodes())}"
+            num_cpus=1,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            temp_dir=f"{folder}/{len(cluster.list_all_nodes())}",
         )
         pids = {kind: [each.process.pid for each in all_] for kind, all_ in node.all_processes.items()}
         print(json.dumps({"address": cluster.address, "raylet": pids["raylet"][0], "pids": pids}), flush=True)
