@@ -20,11 +20,10 @@ from typing import Any
 import ray
 import torch
 from ray import tune
-from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from analysis.errors import WorkFailed
-from search.restarts import RayLost
+from search.restarts import losses_of_ray
 from search.sampler import Sampler
 from trial.claims import Claims
 from trial.experiment import Experiment
@@ -210,13 +209,8 @@ def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, tu
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    try:
+    with losses_of_ray("Ray Tune failed"):
         tuner.fit()
-    except (tune.TuneError, RayError, RuntimeError) as error:
-        # A RuntimeError is what Tune makes of a worker that Ray's memory monitor killed, whatever max_failures says.
-        if not isinstance(error, tune.TuneError | RayError) and not isinstance(error.__cause__, RayError):
-            raise
-        raise RayLost(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
 
 
 def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
@@ -225,10 +219,8 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
     made: Any = ray.remote(num_cpus=1, num_gpus=gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
     row: Row = {}
     for reference in made:
-        try:
+        with losses_of_ray("the dense network's worker failed"):
             said = ray.get(reference)
-        except RayError as error:
-            raise RayLost(f"the dense network's worker failed: {' '.join(str(error).split())[-300:]}") from error
         if isinstance(said, Epoch):
             on_epoch(said)
         elif isinstance(said, OSError | WorkFailed):
