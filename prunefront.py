@@ -102,6 +102,10 @@ def run(
         int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
     ] = None,
     workers: Annotated[int | None, typer.Option(help="How many trials at once.", show_default=False)] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster that runs already, HOST:PORT or auto.", show_default=False),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="path=value, such as search.sampler=random; may be repeated.", show_default=False),
@@ -110,7 +114,7 @@ def run(
     """Search for the front of pruned networks; run it again to go on where it stopped."""
     from search.launch import run as run_search
 
-    run_search(spec, study=study, settings=_settings(setting, trials=trials, workers=workers))
+    run_search(spec, study=study, settings=_settings(setting, trials=trials, workers=workers), address=address)
 
 
 @app.command()

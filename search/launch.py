@@ -17,9 +17,11 @@ from analysis.summary import summarise
 from methods import catalogue
 from methods.core.method import Method
 from search.driver import driving
+from search.last_words import last_words
 from search.order import Order
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.ranges import Among, Wholes
+from search.restarts import RayLost, until_done
 from search.sampler import Sampler
 from search.space import Flat, Group
 from search.spec import Spec, load
@@ -39,11 +41,11 @@ LOOKAHEAD = 16
 """So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
 
 
-def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
+def run(name: str, *, study: Path | None, settings: Sequence[str], address: str | None = None) -> None:
     """Run a spec's search, or go on with it, and print the front; a search whose budget is met starts nothing.
 
-    ``study`` is the folder, by default studies/NAME. Raises WrongInput and WorkFailed as the front door expects
-    them, and KeyboardInterrupt with a line that says how to go on.
+    ``study`` is the folder, by default studies/NAME; ``address`` that of a running Ray cluster. Raises WrongInput and
+    WorkFailed as the front door expects them, and KeyboardInterrupt with a line that says how to go on.
     """
     spec, named = load(name, settings=settings)
     folder = study or Path("studies") / named
@@ -58,8 +60,24 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
             progress = on_this_terminal(
                 space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows
             )
+
+            def attempt() -> None:
+                try:
+                    _go_on(spec, folder, progress, fingerprint=splits.fingerprint, address=address)
+                except RayLost:
+                    # Rows of trials whose end Ray did not live to tell.
+                    known = {row["trial"] for row in progress.rows}
+                    for row in own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint):
+                        if row["trial"] not in known:
+                            progress.finished(row)
+                    raise
+
             try:
-                _go_on(spec, folder, progress, fingerprint=splits.fingerprint)
+                with last_words(
+                    "prunefront: the search was ended from outside, or by its Ray; "
+                    f"all finished trials are safe in {folder}; run the same command to continue"
+                ):
+                    until_done(attempt, rows=lambda: len(progress.rows), say=progress.say)
             except KeyboardInterrupt:
                 done = len(progress.rows)
                 raise KeyboardInterrupt(
@@ -108,7 +126,7 @@ def _examples(example: Method, group: Group) -> Iterator[Method]:
     yield example
 
 
-def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) -> None:
+def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, address: str | None) -> None:
     """Run what is left of the budget; nothing where nothing is left."""
     sampler = Sampler(spec.space, spec.search.objectives, seed=spec.seed, sampler=spec.search.sampler)
     for row in progress.rows:
@@ -122,14 +140,17 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
 
     from search.session import session
 
-    with session(workers=spec.workers) as tune_folder:
+    with session(workers=spec.workers, address=address) as tune_folder:
+        from search.claims import RayClaims
         from search.tuning import Place, Proposals, dense_network, search
 
+        study = folder.resolve()
         place = Place(
             spec.experiment(),
-            folder.resolve(),
-            folder.resolve().name,
+            study,
+            study.name,
             Path.cwd(),
+            claims=None if address is None else RayClaims(study),
             rungs=spec.search.rungs,
             time_limit=spec.search.time_limit,
         )

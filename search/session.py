@@ -1,4 +1,4 @@
-"""A Ray of our own on this machine: started quietly, apart from any other, and gone when the block ends."""
+"""Ray for one search: started quietly on this machine and gone when the block ends, or a cluster that runs already."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 
 __all__ = ["PACKAGES", "session"]
 
@@ -46,11 +47,16 @@ TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir()) 
 PREFIX = "prunefront-"
 LOCK = "lock"
 ATTEMPTS = 2
+ANSWER_SECONDS = 5.0
+"""A cluster that does not take a connection for so long is not there; Ray itself would wait for minutes."""
 
 
 @contextmanager
-def session(*, workers: int) -> Iterator[Path]:
+def session(*, workers: int, address: str | None = None) -> Iterator[Path]:
     """Start Ray with room for so many workers, and end it with the block; yields a folder for Tune's own files.
+
+    With an ``address``, HOST:PORT or auto, a cluster's Ray is used instead, and goes on without us. Raises WrongInput
+    where none answers there.
 
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
@@ -65,7 +71,10 @@ def session(*, workers: int) -> Iterator[Path]:
         (folder / "tune").mkdir()
         terminated = signal.getsignal(signal.SIGTERM)
         try:
-            _start(ray, workers=workers, folder=folder, empty=empty)
+            if address is None:
+                _start(ray, workers=workers, folder=folder, empty=empty)
+            else:
+                _attach(ray, address=address, empty=empty)
             with contextlib.suppress(ValueError):  # only the main thread has signals
                 signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
             yield folder / "tune"
@@ -86,7 +95,7 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _temp_dir=str(folder / f"ray{attempt}"),
-                runtime_env={"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]},
+                runtime_env=_shipped(empty),
             )
         except Exception as error:  # a bare one where the machine is too busy
             ray.shutdown()
@@ -95,6 +104,32 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
                 raise WorkFailed(f"Ray did not start in {ATTEMPTS} attempts: {said}") from error
         else:
             return
+
+
+def _attach(ray: Any, *, address: str, empty: Path) -> None:
+    """Connect to the cluster at an address."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise WrongInput(
+                f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
+                "or leave --address out to run on this machine"
+            ) from error
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
+    except Exception as error:
+        ray.shutdown()
+        said = " ".join(str(error).split())[:300]
+        raise WrongInput(f"the Ray cluster at {address} cannot be used: {said} (--address)") from error
+
+
+def _shipped(empty: Path) -> dict[str, Any]:
+    """What workers get of ours, and nothing of the user's folder."""
+    return {"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]}
 
 
 @contextmanager

@@ -21,16 +21,17 @@ from typing import Any
 import ray
 import torch
 from ray import tune
-from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from analysis.errors import WorkFailed
 from search.order import Order, Proposal
+from search.restarts import losses_of_ray
 from search.sampler import Sampler
 from search.space import Flat
 from search.stopping import Stopping
 from search.time_limit import TimeLimit
+from trial.claims import Claims
 from trial.experiment import Experiment
 from trial.plan import Rung, Step
 from trial.recipe import Recipe
@@ -56,6 +57,8 @@ class Place:
     """What rows call the study."""
     code: Path
     """The folder that the user started in: where a network of his own is imported from."""
+    claims: Claims | None = None
+    """Who makes a stage, in a cluster; file locks where it is left out."""
     rungs: tuple[int, ...] = ()
     """Epochs of recovery at which trials report, and may be stopped."""
     time_limit: float | None = None
@@ -67,7 +70,7 @@ class Place:
         if str(self.code) not in sys.path:
             sys.path.append(str(self.code))
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker)
+        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims)
 
 
 class Worker(tune.Trainable):
@@ -258,7 +261,7 @@ def search(
 ) -> None:
     """Run trials until the proposals end; ``turn`` is called all along, ``folder`` takes Tune's own files.
 
-    Raises OSError where a worker could not write, WorkFailed where workers keep dying.
+    Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
 
     def watch() -> None:
@@ -295,10 +298,8 @@ def search(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    try:
+    with losses_of_ray("Ray Tune failed"):
         tuner.fit()
-    except (tune.TuneError, RayError) as error:
-        raise WorkFailed(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
 
 
 def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
@@ -307,28 +308,28 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
     made: Any = ray.remote(num_cpus=1, num_gpus=gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
     row: Row = {}
     for reference in made:
-        try:
+        with losses_of_ray("the dense network's worker failed"):
             said = ray.get(reference)
-        except RayError as error:
-            raise WorkFailed(f"the dense network's worker failed: {' '.join(str(error).split())[-300:]}") from error
         if isinstance(said, Epoch):
             on_epoch(said)
-        elif isinstance(said, OSError):
+        elif isinstance(said, OSError | WorkFailed):
             raise said
         else:
             row = said
     return row
 
 
-def _dense(place: Place) -> Iterator[Epoch | Row | OSError]:
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed]:
     """Yield every epoch as it ends, then the row, or the error that kept it from being written."""
-    said: queue.SimpleQueue[Epoch | Row | OSError | None] = queue.SimpleQueue()
+    said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | None] = queue.SimpleQueue()
 
     def train() -> None:
         try:
             said.put(place.workbench().dense(on_epoch=said.put))
         except OSError as error:
             said.put(OSError(error.errno, error.strerror or str(error)))
+        except WorkFailed as error:
+            said.put(error)
         finally:
             said.put(None)
 

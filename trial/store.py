@@ -98,9 +98,9 @@ class Store:
         self._making: set[tuple[int, str]] = set()
 
     @classmethod
-    def of(cls, study: Path) -> Store:
-        """The store of a study on this machine."""
-        return cls(study / STAGES, FileClaims(study / STAGES / CLAIMS))
+    def of(cls, study: Path, claims: Claims | None = None) -> Store:
+        """The store of a study: on this machine, with file locks, unless other claims are handed in."""
+        return cls(study / STAGES, claims or FileClaims(study / STAGES / CLAIMS))
 
     def get_or_make(self, key: str, make: Callable[[], Product], *, kind: str | None = None) -> tuple[Product, bool]:
         """Return the stage and whether this call made it; two callers with one key make it once.

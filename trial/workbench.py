@@ -26,7 +26,7 @@ from trial.plan import Plan, Rung, Step, ended
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
-from trial.store import Store
+from trial.store import Claims, Store
 
 __all__ = ["Workbench"]
 
@@ -34,11 +34,13 @@ __all__ = ["Workbench"]
 class Workbench:
     """Runs trials of one experiment; a worker keeps it from trial to trial.
 
-    ``study`` is the study's folder, ``study_name`` and ``worker`` are what rows call the two. Loading the data
-    raises WrongInput where the data cannot be used.
+    ``study`` is the study's folder, ``study_name`` and ``worker`` are what rows call the two, ``claims`` settle who
+    makes a stage: file locks where they are left out. Loading the data raises WrongInput where it cannot be used.
     """
 
-    def __init__(self, experiment: Experiment, study: Path, *, study_name: str, worker: str) -> None:
+    def __init__(
+        self, experiment: Experiment, study: Path, *, study_name: str, worker: str, claims: Claims | None = None
+    ) -> None:
         self.experiment = experiment
         self.device = device_here()
         keep_freed_memory()
@@ -48,7 +50,7 @@ class Workbench:
         self._worker = worker
         self._maker = Maker(
             experiment,
-            Store.of(study),
+            Store.of(study, claims),
             fingerprint=self.fingerprint,
             classes=len(self.classes),
             device=self.device,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 from search.session import LOCK, _temporary, session
 
 
@@ -38,3 +38,25 @@ def test_only_folders_of_dead_drivers_are_swept(monkeypatch: pytest.MonkeyPatch,
     with _temporary() as living, _temporary() as other:
         assert sorted(tmp_path.iterdir()) == sorted([own, living, other])
     assert list(tmp_path.iterdir()) == [own]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("nowhere", r"^--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got 'nowhere'$"),
+        ("ray://10.0.0.5:10001", r"^--address takes HOST:PORT, .* got 'ray://10.0.0.5:10001'$"),
+        (
+            "localhost:99999",
+            r"^no Ray cluster answers at localhost:99999 \(.*\): start one with `ray start --head`, or",
+        ),
+        ("localhost:1", r"^no Ray cluster answers at localhost:1 \(.*refused\): start one with `ray start --head`, or"),
+    ],
+)
+def test_an_address_where_no_cluster_answers_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, said: str
+) -> None:
+    monkeypatch.setattr("search.session.TEMPORARY", tmp_path)
+    with pytest.raises(WrongInput, match=said) as raised, session(workers=1, address=address):
+        pass
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []

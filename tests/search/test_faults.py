@@ -1,0 +1,213 @@
+"""What happens to a search when a part of it is lost: each fault is a real one, on a real cluster of three nodes."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.search import disturbed, three_nodes
+from tests.search.disturbed import driver, last_line, rows, spec, undisturbed
+from tests.search.three_nodes import Nodes, nodes, processes, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+METHODS = ("filter-l1", "random-channels")
+GO_ON = "all finished trials are safe in study; run the same command to continue"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Nodes]:
+    with nodes() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    return undisturbed(tmp_path_factory.mktemp("never") / "disturbed", spec(methods=METHODS))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    disturbed.network(tmp_path)
+    return tmp_path
+
+
+def test_the_search_that_is_disturbed_has_failures_of_its_own(expected: dict[str, dict[str, object]]) -> None:
+    states = [row["state"] for row in expected.values()]
+    assert states.count("failed") >= 3
+    assert states.count("complete") >= 20
+
+
+def kill_a_worker(cluster: Nodes) -> None:
+    os.kill(cluster.workers[0], signal.SIGKILL)
+
+
+def kill_the_claims(cluster: Nodes) -> None:
+    os.kill(cluster.named("ray::ClaimsActor")[0], signal.SIGKILL)
+
+
+def lose_a_node(cluster: Nodes) -> None:
+    cluster.kill_raylet(0)
+    cluster.add()
+
+
+@pytest.mark.parametrize("fault", [kill_a_worker, kill_the_claims, lose_a_node])
+def test_a_search_goes_on(
+    cluster: Nodes, folder: Path, expected: dict[str, dict[str, object]], fault: Callable[[Nodes], None]
+) -> None:
+    with driver(folder, "--address", cluster.address, given=spec(methods=METHODS), mark=cluster.mark) as search:
+        search.has(4)
+        fault(cluster)
+        code, said, complained = search.end()
+    assert code == 0, complained
+    assert "the space is used up: 36 recipes" in said
+    assert "prunefront:" not in complained
+    assert rows(folder) == expected
+
+
+def test_a_killed_driver_has_last_words_and_its_search_goes_on(
+    cluster: Nodes, folder: Path, expected: dict[str, dict[str, object]]
+) -> None:
+    given = spec(methods=METHODS)
+    with driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+        search.has(4)
+        search.process.kill()
+        code, _, complained = search.end()
+    assert code == -signal.SIGKILL
+    assert last_line(complained) == f"prunefront: the search was ended from outside, or by its Ray; {GO_ON}"
+    wait_until(lambda: not cluster.named("ray::ClaimsActor"), seconds=60, what="the driver's actors end with it")
+    with driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+        code, _, complained = search.end()
+    assert code == 0, complained
+    assert rows(folder) == expected
+
+
+@pytest.mark.parametrize("lost", ["gcs_server", "raylet"])
+def test_a_search_whose_clusters_head_is_lost_says_so_and_goes_on_with_another(
+    folder: Path, expected: dict[str, dict[str, object]], lost: str
+) -> None:
+    given = spec(methods=METHODS)
+    with nodes() as cluster, driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+        search.has(4)
+        cluster.is_headless = True
+        os.kill(cluster.head["pids"][lost][0], signal.SIGKILL)
+        code, _, complained = search.end()
+        assert code == 1
+        assert last_line(complained).endswith(GO_ON)
+        assert "Traceback" not in complained
+        gone = cluster.address
+    if lost == "gcs_server":
+        with driver(folder, "--address", gone, given=given, mark=cluster.mark) as search:
+            code, _, complained = search.end()
+            assert code == 2
+            assert complained.startswith(f"prunefront: no Ray cluster answers at {gone}")
+    with driver(folder, given=given, mark=cluster.mark) as search:
+        code, _, complained = search.end()
+    assert code == 0, complained
+    assert rows(folder) == expected
+
+
+LARGE = 1_500_000_000
+
+
+@pytest.mark.parametrize("killer", ["the kernel", "ray"])
+def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, killer: str) -> None:
+    """Tune ended the whole search when Ray's memory monitor killed a worker, whatever max_failures said."""
+    # The kernel's killer sends SIGKILL while the memory is there; Ray's own watches what is left on the machine.
+    then = "os.kill(os.getpid(), signal.SIGKILL)" if killer == "the kernel" else "time.sleep(60)"
+    fault = f"""
+        if hidden.shape[1] == 10 and once("allocated"):
+            held = torch.ones({LARGE // 4})
+            {then}
+    """
+    given = spec()
+    want = undisturbed(tmp_path / "undisturbed", given, "pass")
+    disturbed.network(tmp_path, fault)
+    memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(memory[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    if free < 4 * LARGE:
+        pytest.skip("too little memory to spare")
+    env = {
+        "RAY_memory_monitor_refresh_ms": "100",
+        "RAY_memory_usage_threshold": f"{1 - (free - LARGE / 2) / total:.4f}",
+    }
+    with (
+        nodes(**(env if killer == "ray" else {})) as cluster,
+        driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search,
+    ):
+        code, said, complained = search.end()
+    assert (tmp_path / "allocated").exists()
+    assert code == 0, complained
+    assert rows(tmp_path) == want
+    print(said)
+
+
+def test_a_full_disk_ends_the_search_and_a_larger_one_lets_it_go_on(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    disturbed.network(tmp_path)
+    given = spec()
+    want = undisturbed(tmp_path / "undisturbed", given)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "prunefront-test", str(study)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        with driver(tmp_path, given=given, mark=tmp_path.name) as search:
+            code, _, complained = search.end()
+        assert code == 1
+        assert "No space left on device" in last_line(complained)
+        assert "Traceback" not in complained
+        before = rows(tmp_path)
+        assert len(before) < len(want)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(study)], check=True)
+        with driver(tmp_path, given=given, mark=tmp_path.name) as search:
+            code, _, complained = search.end()
+        assert code == 0, complained
+        assert rows(tmp_path) == want
+    finally:
+        subprocess.run(["umount", str(study)], check=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("where", ["here", "cluster"])
+def test_ctrl_c_ends_the_search_and_leaves_no_process(
+    request: pytest.FixtureRequest, folder: Path, expected: dict[str, dict[str, object]], times: int, where: str
+) -> None:
+    given = spec(methods=METHODS)
+    cluster = request.getfixturevalue("cluster") if where == "cluster" else None
+    options = ["--address", cluster.address] if cluster else []
+    mark = cluster.mark if cluster else three_nodes.uuid.uuid4().hex
+    before = processes(mark)
+    with driver(folder, *options, given=given, mark=mark) as search:
+        search.has(4)
+        for number in range(times):
+            if number:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    search.process.wait(0.3)
+            with contextlib.suppress(ProcessLookupError):
+                # To all of its group, as a terminal does.
+                os.killpg(search.process.pid, signal.SIGINT)
+        code, _, complained = search.end(seconds=60)
+    assert code == 130, complained
+    assert "Traceback" not in complained
+    assert last_line(complained).startswith("prunefront: interrupted")
+    if times == 1:
+        assert last_line(complained).endswith("trials are safe in study; run the same command to continue")
+    wait_until(
+        lambda: (
+            not [
+                pid
+                for pid in processes(mark)
+                if pid not in before and (not cluster or "ray::IDLE" not in processes(mark)[pid])
+            ]
+        ),
+        seconds=60,
+        what="processes are left",
+    )
+    with driver(folder, *options, given=given, mark=mark) as search:
+        code, _, complained = search.end()
+    assert code == 0, complained
+    assert rows(folder) == expected
