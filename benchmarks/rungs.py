@@ -1,0 +1,170 @@
+"""Early stopping judged on recorded curves: how much of the front it keeps, and for how many epochs of recovery.
+
+Curves of trials that ran to their end are played again in shuffled orders of arrival. What is reported at a rung
+is what the trial had there; a trial that is told to stop costs the epochs until then and is not on the front.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.indicators import Scale, hypervolume
+from search.rungs import Rungs
+
+RECORDED = Path(__file__).parents[1] / "tests" / "search" / "curves.parquet"
+OBJECTIVES = ("val_accuracy", "macs")
+EPOCHS = (1, 4, 16)
+FACTOR = 4
+SHUFFLES = 40
+WORKERS = (1, 4, 16)
+
+Decide = Callable[[str, int, dict[str, float]], bool]
+"""Trial, epoch and objectives at a rung → whether it goes on."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Trials that ran to the last rung: ``accuracy`` has shape (trials, epochs + 1), epoch 0 first; ``macs`` (trials,)."""
+
+    accuracy: NDArray[np.float64]
+    macs: NDArray[np.float64]
+    dense_macs: float
+    classes: int
+
+    @classmethod
+    def read(cls, path: Path = RECORDED) -> Curves:
+        """The recorded curves, trials in the order of their names."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path).sort_by([("trial", "ascending"), ("epoch", "ascending")])
+        epochs = max(table["epoch"].to_pylist()) + 1
+        accuracy = np.array(table["val_accuracy"].to_pylist(), dtype=np.float64).reshape(-1, epochs)
+        macs = np.array(table["macs"].to_pylist(), dtype=np.float64).reshape(-1, epochs)[:, 0]
+        told = table.schema.metadata
+        return cls(accuracy, macs, dense_macs=float(told[b"dense_macs"]), classes=int(told[b"classes"]))
+
+    def __len__(self) -> int:
+        return len(self.macs)
+
+    def hypervolume(self, trials: Sequence[int]) -> float:
+        """Of the trials' networks at their end."""
+        chosen = list(trials)
+        values = np.column_stack([self.accuracy[chosen, -1], self.macs[chosen]])
+        return hypervolume(values, [Scale(1 / self.classes, 1.0), Scale(self.dense_macs, 0.0)])
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one search left: trials that reached the end, how many reached each rung, epochs of recovery in all."""
+
+    finished: tuple[int, ...]
+    reached: tuple[int, ...]
+    epochs: int
+
+
+def play(
+    curves: Curves,
+    decide: Decide,
+    *,
+    order: Sequence[int],
+    workers: int = 1,
+    epochs: Sequence[int] = EPOCHS,
+    paces: Sequence[float] | None = None,
+) -> Played:
+    """Run all trials in ``order`` on so many workers, an epoch of trial i taking ``paces[i]`` (1 without paces)."""
+    waiting = list(reversed(order))
+    under_way: list[tuple[float, int, int]] = []  # when it reaches its next rung, trial, which rung
+    reached, finished = [0] * len(epochs), []
+
+    def start(now: float) -> None:
+        if waiting:
+            go_to_rung(waiting.pop(), 0, now)
+
+    def go_to_rung(trial: int, rung: int, now: float) -> None:
+        done = epochs[rung - 1] if rung else 0
+        seconds = (epochs[rung] - done) * (paces[trial] if paces is not None else 1.0)
+        heapq.heappush(under_way, (now + seconds, trial, rung))
+
+    for _ in range(workers):
+        start(0.0)
+    while under_way:
+        now, trial, rung = heapq.heappop(under_way)
+        reached[rung] += 1
+        values = {"val_accuracy": float(curves.accuracy[trial, epochs[rung]]), "macs": float(curves.macs[trial])}
+        goes_on = decide(f"{trial:016x}", epochs[rung], values)
+        if rung + 1 == len(epochs):
+            finished.append(trial)
+            start(now)
+        elif goes_on:
+            go_to_rung(trial, rung + 1, now)
+        else:
+            start(now)
+    spent = sum(
+        count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True)
+    )
+    return Played(tuple(finished), tuple(reached), spent)
+
+
+def at_random(curves: Curves, reached: Sequence[int], *, chance: random.Random) -> list[int]:
+    """Who is left where as many go on at each rung, drawn by lot."""
+    left = list(range(len(curves)))
+    for count in reached[1:]:
+        left = chance.sample(left, count)
+    return left
+
+
+def by_macs(curves: Curves, reached: Sequence[int]) -> list[int]:
+    """Who is left where as many go on at each rung, always the cheapest."""
+    return [int(trial) for trial in np.argsort(curves.macs, kind="stable")[: reached[-1]]]
+
+
+def by_accuracy(curves: Curves, reached: Sequence[int], *, epochs: Sequence[int] = EPOCHS) -> list[int]:
+    """Who is left where as many go on at each rung, always the most accurate there."""
+    left = list(range(len(curves)))
+    for epoch, count in zip(epochs, reached[1:], strict=False):
+        left = sorted(left, key=lambda trial: -curves.accuracy[trial, epoch])[:count]
+    return left
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Per shuffle: the share of the full hypervolume that rungs and its rivals keep, and of all epochs that they take."""
+
+    rungs: list[float]
+    epochs: list[float]
+    rivals: dict[str, list[float]]
+
+
+def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judged:
+    """Play the curves in shuffled orders, and rivals that let as many trials past each rung, so take as many epochs.
+
+    With several workers an epoch's pace is drawn for each trial between half and three halves.
+    """
+    full = curves.hypervolume(range(len(curves)))
+    found = Judged([], [], {"random": [], "fewer": [], "macs": [], "accuracy": []})
+    for seed in range(shuffles):
+        chance = random.Random(seed)
+        order = chance.sample(range(len(curves)), len(curves))
+        paces = [chance.uniform(0.5, 1.5) for _ in order] if workers > 1 else None
+        rungs = Rungs(OBJECTIVES, EPOCHS, FACTOR)
+        played = play(curves, rungs.report, order=order, workers=workers, paces=paces)
+        found.rungs.append(curves.hypervolume(played.finished) / full)
+        found.epochs.append(played.epochs / (len(curves) * EPOCHS[-1]))
+        rivals = {
+            "random": at_random(curves, played.reached, chance=chance),
+            "fewer": chance.sample(order, round(played.epochs / EPOCHS[-1])),
+            "macs": by_macs(curves, played.reached),
+            "accuracy": by_accuracy(curves, played.reached),
+        }
+        for name, left in rivals.items():
+            found.rivals[name].append(curves.hypervolume(left) / full)
+    return found
