@@ -20,8 +20,8 @@ from trial.yaml_file import read, text
 __all__ = ["differences", "enter", "own_rows"]
 
 SPEC = "spec.yaml"
-MAY_CHANGE = {"search.trials", "workers"}
-"""What another run of a study may say anew: neither decides a trial's outcome."""
+MAY_CHANGE = {"search.trials", "search.warm_start", "workers"}
+"""What another run of a study may say anew: none decides a trial's outcome."""
 
 
 def enter(study: Path, spec: Spec, splits: Splits | None = None, *, say: Callable[[str], None] = print) -> Spec:
