@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis import front_table, table
 from analysis.errors import WrongInput
 from analysis.pareto import check_objectives
-from analysis.summary import FrontSummary, study_objectives, summarise
+from analysis.summary import FrontSummary, study_constraints, study_objectives, summarise
 
 __all__ = ["print_front"]
 
@@ -17,14 +17,15 @@ __all__ = ["print_front"]
 def print_front(study: Path, *, objectives: str, where: str, as_json: bool) -> None:
     """Print a study's front: with rich on a terminal, plainly in a pipe, or as one JSON document.
 
-    ``objectives`` are names joined by commas ("": the study's own), ``where`` an expression ("": every row).
+    ``objectives`` are names joined by commas ("": the study's own), ``where`` an expression ("": every row). Rows
+    that do not meet the study's constraints take no part.
     """
     named = _objectives(study, objectives)
     rows = table.read(study)
     if len(rows) == 0:
         raise WrongInput(f"{study} has no rows yet: a front needs at least one finished trial")
     chosen = table.where(rows, where) if where else rows
-    summary = summarise(chosen, named, reference=rows)
+    summary = summarise(chosen, named, reference=rows, constraints=study_constraints(study))
     if len(summary.front) == 0:
         raise WrongInput(_why_empty(summary, study, where))
     if as_json:
@@ -56,4 +57,6 @@ def _why_empty(summary: FrontSummary, study: Path, where: str) -> str:
         return f"no row of {study} fulfils --where {where!r}"
     if summary.complete == 0:
         return f"none of {rows} is complete: only complete networks can be on a front"
+    if summary.unmet:
+        return f"{front_table.none_meets(summary)} ({study / 'spec.yaml'}: search.constraints)"
     return f"none of {rows} is complete with a number for each of {', '.join(summary.objectives)}"

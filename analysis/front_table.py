@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from analysis.constraints import listed
 from analysis.schema import COLUMNS, DENSE, MEASURES
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from analysis.summary import FrontSummary
 
-__all__ = ["Cells", "aligned", "cells", "document", "drawn", "human", "lines", "plain", "rich_table"]
+__all__ = ["Cells", "aligned", "cells", "document", "drawn", "human", "lines", "none_meets", "plain", "rich_table"]
 
 UNITS = {column.name: column.unit for column in MEASURES}
 COUNTS = {"params", "macs"}
@@ -102,6 +103,8 @@ def cells(summary: FrontSummary) -> Cells:
 
 def lines(summary: FrontSummary) -> list[str]:
     """What is said below the table: how many, how good, and what was left out."""
+    if not summary.compared and summary.unmet:
+        return [none_meets(summary)]
     said = []
     shared = cells(summary).shared
     if shared:
@@ -116,11 +119,23 @@ def lines(summary: FrontSummary) -> list[str]:
     if summary.left_out:
         verb = "network lacks" if summary.left_out == 1 else "networks lack"
         said.append(f"{summary.left_out} complete {verb} an objective (or it is not finite) and took no part")
+    if summary.unmet:
+        verb = "network does" if summary.unmet == 1 else "networks do"
+        said.append(f"{summary.unmet} {verb} not meet {listed(summary.constraints)} and took no part")
     return said
+
+
+def none_meets(summary: FrontSummary) -> str:
+    """The line that is said instead of a front where no network meets the constraints."""
+    networks = "the one complete network does not meet" if summary.unmet == 1 else "none of the networks meets"
+    of = "" if summary.unmet == 1 else f" ({summary.unmet} are complete)"
+    return f"there is no front: {networks} {listed(summary.constraints)}{of}"
 
 
 def plain(summary: FrontSummary) -> str:
     """The table and its lines as aligned text, without colour or boxes: for pipes, logs and CI."""
+    if not len(summary.front):
+        return "\n".join(lines(summary))
     return "\n".join([aligned(cells(summary)), "", *lines(summary)])
 
 
@@ -169,6 +184,8 @@ def document(summary: FrontSummary, **said: object) -> dict[str, Any]:
         "rows": summary.total,
         "complete": summary.complete,
         "left_out": summary.left_out,
+        "constraints": {each.measure: each.written for each in summary.constraints},
+        "unmet": summary.unmet,
         "hypervolume": summary.hypervolume,
         "front": [
             {name: value for name, value in row.items() if value is not None and not _is_unordered(value)}

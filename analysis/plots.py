@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis import pareto
+from analysis.constraints import Constraint, listed, met
 from analysis.errors import WrongInput
 from analysis.schema import DENSE, measure
 
@@ -63,11 +64,12 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     return drawn | {name: mark for name, mark in own.items() if name in methods}
 
 
-def front_figure(table: pa.Table, *, title: str = "") -> Figure:
+def front_figure(table: pa.Table, *, title: str = "", constraints: Sequence[Constraint] = ()) -> Figure:
     """Validation accuracy against sparsity and against MACs, side by side, each with the front of its own two.
 
     Only complete rows are drawn. Strong marks are on the front; the line joins what the front attains: at
-    each cost the best accuracy to be had at no more than it.
+    each cost the best accuracy to be had at no more than it. Networks that do not meet the ``constraints`` are
+    faint, and not on the front.
 
     Raises WrongInput where no complete row has both measures of either panel.
     """
@@ -86,10 +88,12 @@ def front_figure(table: pa.Table, *, title: str = "") -> Figure:
         figure = Figure(figsize=(10.0, 5.4), dpi=150, layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, cost in zip((left, right), costs, strict=True):
-            _panel(axes, shown[cost], cost, drawn)
+            _panel(axes, shown[cost], cost, drawn, constraints)
         left.set_ylabel("validation accuracy (better ↑)")
         count = max(len(rows) for rows in shown.values())
         heading = f"{title}: " * bool(title) + f"{count} networks, strong marks are on the front"
+        if constraints:
+            heading += f"\nfaint marks do not meet {listed(constraints)}"
         figure.suptitle(heading, x=0.012, ha="left", fontsize=13, color=INK, parse_math=False)
         legend(figure, drawn)
         figure.draw_without_rendering()  # settles layout while the settings hold
@@ -111,7 +115,9 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> None:
+def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark], constraints: Sequence[Constraint]) -> None:
+    import numpy as np
+
     objectives = ("val_accuracy", cost)
     unit, label = unit_of(rows, cost)
     axes.set_xlabel(label)
@@ -123,11 +129,15 @@ def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> Non
         return
     values = pareto.values(rows, objectives)
     accuracies, costs = values[:, 0], values[:, 1] / unit
-    is_front = pareto.is_nondominated(values, pareto.directions(objectives))
+    meets = met(rows, constraints)
+    is_front = np.zeros(len(rows), dtype=np.bool_)
+    is_front[meets] = pareto.is_nondominated(values[meets], pareto.directions(objectives))
     names = rows["method"].to_pylist()
     for method, mark in drawn.items():
-        for on_front in (False, True):
-            chosen = [i for i, name in enumerate(names) if name == method and is_front[i] == on_front]
+        for on_front, is_met in ((False, False), (False, True), (True, True)):
+            chosen = [
+                i for i, name in enumerate(names) if name == method and is_front[i] == on_front and meets[i] == is_met
+            ]
             is_strong = on_front or method == DENSE
             axes.scatter(
                 costs[chosen],
@@ -135,7 +145,7 @@ def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> Non
                 s=260 if method == DENSE else 80 if on_front else 46,
                 marker=mark.shape,
                 color=mark.colour,
-                alpha=1.0 if is_strong else 0.45,
+                alpha=1.0 if is_strong else 0.45 if is_met else 0.12,
                 edgecolors=INK if is_strong else "white",
                 linewidths=0.9 if is_strong else 0.4,
                 zorder=5 if method == DENSE else 4 if on_front else 2 if method == RANDOM else 3,
@@ -144,7 +154,8 @@ def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark]) -> Non
     positive = costs[costs > 0]
     if cost != "sparsity" and len(positive) == len(costs) and costs.max() > LOG_FROM * costs.min():
         _logarithmic(axes)
-    _staircase(axes, costs[is_front], accuracies[is_front], is_higher_better=measure(cost).better == "higher")
+    if is_front.any():
+        _staircase(axes, costs[is_front], accuracies[is_front], is_higher_better=measure(cost).better == "higher")
     for i, name in enumerate(names):
         if name == DENSE:
             axes.axhline(accuracies[i], color=INK, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)

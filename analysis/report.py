@@ -5,6 +5,7 @@ from pathlib import Path
 
 from analysis import table
 from analysis.errors import WrongInput
+from analysis.summary import study_constraints
 
 __all__ = ["write_figures"]
 
@@ -22,7 +23,7 @@ def write_figures(study: Path) -> list[Path]:
     from analysis import comparison, plots
 
     name = study.resolve().name
-    figures = {"front": plots.front_figure(rows, title=name)}
+    figures = {"front": plots.front_figure(rows, title=name, constraints=study_constraints(study))}
     with suppress(WrongInput):
         figures["methods"] = comparison.comparison_figure(rows, title=f"{name}: every method")
     folder = study / "figures"

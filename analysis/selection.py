@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from analysis import table
+from analysis import front_table, table
 from analysis.errors import WrongInput
 from analysis.schema import DENSE
-from analysis.summary import study_objectives, summarise
+from analysis.summary import study_constraints, study_objectives, summarise
 
 __all__ = ["FRONT", "chosen"]
 
 FRONT = "front"
-"""Stands for all trials on the study's front by its own objectives."""
+"""Stands for all trials on the study's front by its own objectives, among those that meet its constraints."""
 
 Row = dict[str, Any]
 
@@ -42,7 +42,10 @@ def chosen(study: Path, typed: str) -> list[Row]:
     for name in (part.strip() for part in typed.split(",")):
         if name == FRONT:
             objectives = study_objectives(study)
-            on_front = summarise(found, objectives).front.to_pylist()
+            summary = summarise(found, objectives, constraints=study_constraints(study))
+            on_front = summary.front.to_pylist()
+            if not on_front and summary.unmet:
+                raise WrongInput(f"{study}: {front_table.none_meets(summary)}")
             if not on_front:
                 raise WrongInput(f"no complete trial of {study} has a number for each of {', '.join(objectives)}")
             picked |= {row["trial"]: row for row in on_front}

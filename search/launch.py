@@ -22,11 +22,11 @@ from search.order import Order
 from search.progress import Progress, most_frequent, on_this_terminal
 from search.ranges import Among, Wholes
 from search.restarts import RayLost, until_done
-from search.sampler import Sampler
 from search.space import Flat, Group
 from search.spec import Spec, load
 from search.stopping import Stopping
 from search.study import enter, own_rows
+from search.warm_start import teach
 from trial import data, epoch_log
 from trial.data import Splits
 from trial.networks import build, check_fits
@@ -58,7 +58,11 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
             spec = enter(folder, spec, splits)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             progress = on_this_terminal(
-                space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows
+                space=spec.space,
+                trials=spec.budget,
+                objectives=spec.search.objectives,
+                rows=rows,
+                constraints=spec.constraints,
             )
 
             def attempt() -> None:
@@ -90,6 +94,8 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
                     table.compact(folder, columns())
                     curves.compact(folder)
             _conclude(folder, spec, progress.rows)
+            for line in progress.taught:
+                print(line)  # noqa: T201
 
 
 def check_methods(spec: Spec, splits: Splits) -> None:
@@ -128,7 +134,9 @@ def _examples(example: Method, group: Group) -> Iterator[Method]:
 
 def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, address: str | None) -> None:
     """Run what is left of the budget; nothing where nothing is left."""
-    sampler = Sampler(spec.space, spec.search.objectives, seed=spec.seed, sampler=spec.search.sampler)
+    sampler = spec.sampler()
+    for taken in teach(sampler, spec, study=folder, fingerprint=fingerprint):
+        progress.taught.append(str(taken))
     for row in progress.rows:
         sampler.remember(row)
     left = spec.search.trials - len(progress.rows)
@@ -205,8 +213,8 @@ def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
         raise WorkFailed(
             f"all {len(rows)} trials failed, most often of {most_frequent(rows)}; their rows are in {folder}"
         )
-    summary = summarise(table.read(folder), spec.search.objectives)
-    if sys.stdout.isatty():
+    summary = summarise(table.read(folder), spec.search.objectives, constraints=spec.constraints)
+    if sys.stdout.isatty() and len(summary.front):
         from rich.console import Console
 
         Console().print(front_table.rich_table(summary))
@@ -214,8 +222,8 @@ def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
     else:
         print(front_table.plain(summary))  # noqa: T201
     print(f"figure: {report.write_figures(folder)[0]}")  # noqa: T201
-    if len(rows) < spec.search.trials and spec.space.size is not None:
-        print(f"the space is used up: {spec.space.size} recipes")  # noqa: T201
+    if len(rows) < spec.search.trials and spec.size is not None:
+        print(f"the space is used up: {spec.size} recipes")  # noqa: T201
     for name in unmoved(rows):
         print(f"{name}: no batch-norm scale came near zero: a larger lambda or longer sparsity training moves them")  # noqa: T201
     if failed:

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import front_table
+from analysis.constraints import Constraint, listed
 from analysis.schema import arrow_schema
 from analysis.summary import FrontSummary, summarise
 from search.space import Space
@@ -34,8 +35,19 @@ SHARE = 0.05
 class Progress(ABC):
     """Counts what was done and shows it. ``rows`` are those of earlier runs, ``dense`` the row of the dense network."""
 
-    def __init__(self, *, space: Space, trials: int, objectives: Sequence[str], rows: Sequence[Row]) -> None:
+    def __init__(
+        self,
+        *,
+        space: Space,
+        trials: int,
+        objectives: Sequence[str],
+        rows: Sequence[Row],
+        constraints: Sequence[Constraint] = (),
+    ) -> None:
         self.space = space
+        self.constraints = tuple(constraints)
+        self.taught: list[str] = []
+        """Lines that say what other studies' rows were taken."""
         self.trials = trials
         self.objectives = tuple(objectives)
         self.rows = list(rows)
@@ -103,9 +115,16 @@ class Drawn(Progress):
     """A table that is drawn anew in place: progress, pace, the last trials, the front so far."""
 
     def __init__(
-        self, console: Console, *, space: Space, trials: int, objectives: Sequence[str], rows: Sequence[Row]
+        self,
+        console: Console,
+        *,
+        space: Space,
+        trials: int,
+        objectives: Sequence[str],
+        rows: Sequence[Row],
+        constraints: Sequence[Constraint] = (),
     ) -> None:
-        super().__init__(space=space, trials=trials, objectives=objectives, rows=rows)
+        super().__init__(space=space, trials=trials, objectives=objectives, rows=rows, constraints=constraints)
         self._console = console
         self._latest: deque[str] = deque(maxlen=3)
         self._running = 0
@@ -152,7 +171,8 @@ class Drawn(Progress):
 
     def _summary(self) -> FrontSummary:
         rows: list[dict[str, Any]] = [*self.rows, *([self.dense] if self.dense else [])]
-        return summarise(pa.Table.from_pylist(rows, schema=arrow_schema(columns())), self.objectives)
+        table = pa.Table.from_pylist(rows, schema=arrow_schema(columns()))
+        return summarise(table, self.objectives, constraints=self.constraints)
 
     def _picture(self) -> RenderableType:
         if self._preparing:
@@ -167,6 +187,8 @@ class Drawn(Progress):
         parts: list[RenderableType] = [bar, *(Text(line, style="dim", no_wrap=True) for line in self._latest)]
         if self._front is not None and len(self._front.front):
             parts += [self._front_table(self._front, room=self._console.height - len(parts) - 6)]
+        elif self._front is not None and self._front.unmet:
+            parts += [Text(front_table.none_meets(self._front))]
         return Group(*parts)
 
     def _front_table(self, summary: FrontSummary, *, room: int) -> RenderableType:
@@ -174,6 +196,8 @@ class Drawn(Progress):
         table.title = f"front so far: {len(summary.front)} networks" + (
             "" if summary.hypervolume is None else f", hypervolume {summary.hypervolume:.3f}"
         )
+        if summary.unmet:
+            table.title += f", {summary.unmet} left out by {listed(summary.constraints)}"
         hidden = table.row_count - max(3, room)
         if hidden <= 0:
             return table
@@ -183,12 +207,19 @@ class Drawn(Progress):
         return Group(table, Text(escape(f"… and {hidden} more"), style="dim"))
 
 
-def on_this_terminal(*, space: Space, trials: int, objectives: Sequence[str], rows: Sequence[Row]) -> Progress:
+def on_this_terminal(
+    *,
+    space: Space,
+    trials: int,
+    objectives: Sequence[str],
+    rows: Sequence[Row],
+    constraints: Sequence[Constraint] = (),
+) -> Progress:
     """Drawn on a terminal, lines where the output goes to a file, a pipe or CI."""
     console = Console()
     if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal:
-        return Drawn(console, space=space, trials=trials, objectives=objectives, rows=rows)
-    return Lines(space=space, trials=trials, objectives=objectives, rows=rows)
+        return Drawn(console, space=space, trials=trials, objectives=objectives, rows=rows, constraints=constraints)
+    return Lines(space=space, trials=trials, objectives=objectives, rows=rows, constraints=constraints)
 
 
 def most_frequent(rows: Sequence[Row]) -> str:

@@ -1,42 +1,30 @@
-"""Optuna asked and told: proposes recipes no one has tried, and learns from rows. Knows nothing of Ray."""
+"""Who proposes recipes: asked for one no one has tried, told the rows. Knows nothing of Ray."""
 
 from __future__ import annotations
 
-import math
-import random
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-import optuna
-from optuna.trial import TrialState
-
-from analysis.schema import measure
+from analysis.constraints import Constraint
+from search.model import KINDS, Model
 from search.space import Flat, Space
+from search.told import Aims
+from search.walk import walk
 from trial.seeds import derived
 
-__all__ = ["SAMPLERS", "Sampler"]
+__all__ = ["LISTED", "SAMPLERS", "Sampler"]
 
-REPEATS = 8
+REPEATS = 4
 """So many proposals in a row that were tried before, and the next untried recipe is taken instead."""
 
-STARTUP = 12
-"""Recipes drawn at random before the first model: two or three of each of a handful of methods."""
+LISTED = ("grid", "points")
+"""Samplers that go through a list to its end and learn nothing."""
 
+SAMPLERS = (*KINDS, *LISTED)
+"""Who proposes, by its name in YAML."""
 
-def _tpe(seed: int) -> optuna.samplers.BaseSampler:
-    # One knob at a time: a joint model knows nothing of knobs that only some recipes have.
-    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        # Before Optuna 5 the constant liar is called experimental, at every start.
-        return optuna.samplers.TPESampler(n_startup_trials=STARTUP, multivariate=False, constant_liar=True, seed=seed)
-
-
-def _random(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {"tpe": _tpe, "random": _random}
-"""Who proposes, by its name in YAML: seed → Optuna sampler."""
+_Key = tuple[tuple[str, Any], ...]
 
 
 class Sampler:
@@ -45,121 +33,121 @@ class Sampler:
     Call ``remember`` with every row that there is already; then ``ask`` for a number and a recipe, run it, and
     ``tell`` the number what came out. Recipes that were asked for and not yet told are not proposed again.
     The same seed and the same calls give the same proposals.
+
+    ``tpe``, ``nsga2`` and ``random`` are Optuna's, who learn from what `search.told` makes of a row and see a bounded
+    part of the rows, as `search.model` says; what that costs is measured by ``python -m benchmarks sampling``. ``grid``
+    goes through every recipe of a space that can be counted, in the order of `search.walk`; ``points`` through
+    ``points``, recipes of the space, as they are listed. A recipe whose worker was lost comes once more at the end of
+    those two; the others do not propose it again.
     """
 
-    def __init__(self, space: Space, objectives: Sequence[str], *, seed: int, sampler: str = "tpe") -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions: list[Literal["minimize", "maximize"]] = [
-            "maximize" if measure(name).better == "higher" else "minimize" for name in objectives
-        ]
+    def __init__(
+        self,
+        space: Space,
+        objectives: Sequence[str],
+        *,
+        seed: int,
+        sampler: str = "tpe",
+        constraints: Sequence[Constraint] = (),
+        points: Sequence[Flat] = (),
+    ) -> None:
+        assert sampler != "grid" or space.size is not None, "the spec refuses a grid of continuous knobs"
         self._space = space
-        self._objectives = tuple(objectives)
         self._seed = seed
-        self._make = SAMPLERS[sampler]
-        self._study = optuna.create_study(directions=directions, sampler=self._make(self._stream("start")))
-        self._tried: set[tuple[tuple[str, Any], ...]] = set()
-        self._pending: dict[int, optuna.Trial] = {}
-        self._order: tuple[int, int] | None = None
-        self._walked = 0
+        self._aims = Aims(tuple(objectives), tuple(constraints))
+        self._tried: set[_Key] = set()
+        self._count = 0
+        self._asked: dict[int, Flat] = {}
+        self._numbers: dict[int, int] = {}
+        self._lost: deque[Flat] = deque()
+        self._given_back: set[_Key] = set()
+        self._size = len(points) if sampler == "points" else space.size
+        self._list: Iterator[Flat] | None = None
+        self._model: Model | None = None
+        self._chance: Model | None = None
+        if sampler == "points":
+            self._list = iter(points)
+        elif space.size is not None:
+            self._list = walk(space, seed=seed)
+        if sampler not in LISTED:
+            self._model = self._new_model(sampler)
 
     @property
     def is_used_up(self) -> bool:
-        """Whether every recipe of the space has been proposed or remembered."""
-        return self._space.size is not None and len(self._tried) >= self._space.size
+        """Whether every recipe has been proposed or remembered."""
+        return self._size is not None and len(self._tried) >= self._size and not self._lost
 
-    def remember(self, row: Mapping[str, Any]) -> bool:
+    def remember(self, row: Mapping[str, Any], *, is_own: bool = True) -> bool:
         """Learn from a row of an earlier run; False, and nothing learnt, where it lies outside the space.
 
-        To be called before the first ``ask``. Each row moves the seed on: a search that goes on does not begin
-        with the random recipes of its start.
+        Its recipe is not proposed again; that of another study's row, ``is_own=False``, only where it is complete. Rows
+        move the seed on: a search that goes on does not begin with the random recipes of its start.
         """
         traced = self._space.trace(row)
         if traced is None:
             return False
         recipe, parameters, distributions = traced
-        self._tried.add(_key(recipe))
-        values = self._values(row)
-        self._study.add_trial(
-            optuna.create_trial(
-                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
-                values=values,
-                params=parameters,
-                distributions=distributions,
-            )
-        )
-        self._study.sampler = self._make(self._stream("remembered", len(self._study.get_trials(deepcopy=False))))
+        if is_own or row.get("state") == "complete":
+            self._tried.add(_key(recipe))
+        if self._model is not None:
+            self._model.learn(parameters, distributions, self._aims.told(row))
         return True
 
     def ask(self) -> tuple[int, Flat] | None:
-        """Propose a recipe that nobody has tried: its number and itself; None where the space is used up."""
+        """Propose a recipe that nobody has tried: a number and the recipe; None where there is none left."""
         if self.is_used_up:
             return None
-        repeats = 0
-        while True:
-            trial = self._ask_afresh() if repeats == REPEATS else self._study.ask()
-            recipe = self._space.suggest(trial)
-            if _key(recipe) not in self._tried:
-                self._tried.add(_key(recipe))
-                self._pending[trial.number] = trial
-                return trial.number, recipe
-            self._study.tell(trial, state=TrialState.FAIL)
-            repeats = min(repeats + 1, REPEATS)
+        place, recipe = self._next() if self._model is None else self._modelled(self._model)
+        self._tried.add(_key(recipe))
+        self._count += 1
+        self._numbers[self._count], self._asked[self._count] = place, recipe
+        return self._count, recipe
 
     def tell(self, number: int, row: Mapping[str, Any] | None) -> None:
-        """Learn what became of a proposal: its row, or None where it left none.
+        """Learn what became of a proposal: its row, or None where it left none, since its worker was lost."""
+        recipe = self._asked.pop(number)
+        if self._model is not None:
+            self._model.tell(self._numbers.pop(number), self._aims.told(row))
+        elif row is None and _key(recipe) not in self._given_back:
+            self._given_back.add(_key(recipe))
+            self._lost.append(recipe)
 
-        A failed row, and one that lacks an objective or is not finite there, is told as a failure.
-        """
-        trial = self._pending.pop(number)
-        values = None if row is None else self._values(row)
-        if values is None:
-            self._study.tell(trial, state=TrialState.FAIL)
-        else:
-            self._study.tell(trial, values)
+    def _new_model(self, name: str, *path: str) -> Model:
+        def seeds(count: int) -> int:
+            """As Optuna takes it, in [0, 2³²)."""
+            return derived(self._seed, "sampler", *path, count) % 2**32
 
-    def _stream(self, *path: str | int) -> int:
-        """A seed as Optuna takes it, in [0, 2³²)."""
-        return derived(self._seed, "sampler", *path) % 2**32
+        return Model(self._space, self._aims, KINDS[name], seeds=seeds)
 
-    def _values(self, row: Mapping[str, Any]) -> list[float] | None:
-        values = [row.get(name) for name in self._objectives]
-        if row.get("state") != "complete":
-            return None
-        finite = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
-        return finite if len(finite) == len(values) else None
-
-    def _ask_afresh(self) -> optuna.Trial:
-        """Ask past the sampler, which repeats itself: for the next untried recipe, in an order that the seed decides.
-
-        Where the recipes cannot be counted, for one drawn at random, which may have been tried too.
-        """
-        size = self._space.size
-        if size is None:
-            usual = self._study.sampler
-            self._study.sampler = optuna.samplers.RandomSampler(
-                seed=self._stream("afresh", len(self._tried) + self._walked)
-            )
-            self._walked += 1
-            trial = self._study.ask()
-            self._space.suggest(trial)
-            self._study.sampler = usual
-            return trial
-        if self._order is None:
-            # A stride that shares no factor with the size visits every place once, and needs no memory.
-            draw = random.Random(self._seed)
-            strides = (draw.randrange(1, size + 1) for _ in iter(int, 1))
-            self._order = draw.randrange(size), next(stride for stride in strides if math.gcd(stride, size) == 1)
-        start, stride = self._order
-        while True:
-            recipe = self._space.at((start + self._walked * stride) % size)
-            self._walked += 1
+    def _modelled(self, model: Model) -> tuple[int, Flat]:
+        """What the model proposes, or, where it repeats itself, the next recipe of those that are left."""
+        for _ in range(REPEATS):
+            place, recipe = model.ask()
             if _key(recipe) not in self._tried:
-                break
+                return place, recipe
+            model.withdraw(place)
+        _, recipe = self._by_chance() if self._list is None else self._next()
         traced = self._space.trace(recipe)
         assert traced is not None, "a recipe of the space lies in the space"
-        self._study.enqueue_trial(traced[1])
-        return self._study.ask()
+        return model.begin(*traced[1:]), recipe
+
+    def _next(self) -> tuple[int, Flat]:
+        """The next untried recipe of the list, then those whose worker was lost."""
+        assert self._list is not None, "who has no model has a list"
+        for recipe in self._list:
+            if _key(recipe) not in self._tried:
+                return 0, recipe
+        return 0, self._lost.popleft()
+
+    def _by_chance(self) -> tuple[int, Flat]:
+        """An untried recipe drawn at random, where there are too many to list."""
+        self._chance = self._chance or self._new_model("random", "afresh")
+        while True:
+            place, recipe = self._chance.ask()
+            self._chance.withdraw(place)
+            if _key(recipe) not in self._tried:
+                return place, recipe
 
 
-def _key(recipe: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _key(recipe: Mapping[str, Any]) -> _Key:
     return tuple(sorted(recipe.items()))

@@ -131,6 +131,10 @@ class Space:
         """Ask Optuna for a recipe, knob by knob, each only where the choices before it bring it up."""
         return _suggest(trial, self.methods, "method", "")
 
+    def knobs(self) -> Iterator[tuple[str, Searched | Branch]]:
+        """Every knob by its path, the choice of a method and of an option before what it brings up."""
+        return _walked(self.methods, "method", "")
+
     def at(self, index: int) -> Flat:
         """The recipe at a place from 0 to size - 1 of a space that can be counted."""
         assert self.size is not None, "a continuous space has no order"
@@ -257,6 +261,16 @@ def _suggest(trial: Trial, branch: Branch, column: str, prefix: str) -> Flat:
         else:
             recipe[name] = searched.suggest(trial, f"{prefix}{chosen}.{name}")
     return recipe
+
+
+def _walked(branch: Branch, column: str, prefix: str) -> Iterator[tuple[str, Searched | Branch]]:
+    yield f"{prefix}{column}", branch
+    for option, group in branch.options.items():
+        for name, searched in group.knobs.items():
+            if isinstance(searched, Branch):
+                yield from _walked(searched, name, f"{prefix}{option}.")
+            else:
+                yield f"{prefix}{option}.{name}", searched
 
 
 def _at(branch: Branch, column: str, index: int) -> Flat:

@@ -12,11 +12,16 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from analysis.constraints import Constraint
+from analysis.constraints import parse as parse_constraints
 from analysis.errors import WrongInput, nearest
 from analysis.schema import OBJECTIVES, measure
-from search.sampler import SAMPLERS
+from search import points
+from search.sampler import LISTED, SAMPLERS, Sampler
 from search.space import Space
+from search.walk import check_countable
 from trial.experiment import Experiment
+from trial.recipe import Recipe
 from trial.yaml_file import read, value
 
 __all__ = ["Search", "Spec", "load", "ready"]
@@ -47,16 +52,23 @@ class Search(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    methods: Any = Field(description="names, a mapping from names to knobs, or any: all methods")
+    methods: Any = Field(None, description="names, a mapping from names to knobs, or any: all methods")
     recipe: Any = Field({}, description="schedule, apply, control and recovery knobs, searched with every method")
     objectives: tuple[str, ...] = Field(("val_accuracy", "sparsity", "macs"), description="measures to be good in")
+    constraints: Any = Field({}, description='what the front must meet, such as {val_accuracy: ">= .9"}')
     sampler: str = Field("tpe", description=f"who proposes recipes: {' or '.join(SAMPLERS)}")
-    trials: int = Field(40, ge=1, description="how many recipes are tried, stopped and failed ones included")
+    points: list[Any] = Field([], description="recipes, for the sampler points, which takes no methods")
+    trials: int = Field(
+        40,
+        ge=1,
+        description="how many recipes are tried, stopped and failed ones included; grid and points: left out, all",
+    )
     rungs: tuple[int, ...] = Field(
         (), description="epochs of the last recovery, the first possibly 0, at which weak trials are stopped"
     )
     factor: int = Field(4, ge=2, le=1000, description="at each rung about one trial in so many goes on")
     time_limit: Seconds | None = Field(None, description="how long a trial may take, in seconds or as in 30 min")
+    warm_start: tuple[Path, ...] = Field((), description="other studies, whose rows teach the sampler")
 
 
 class Spec(Experiment):
@@ -69,13 +81,40 @@ class Spec(Experiment):
 
     @property
     def space(self) -> Space:
-        """The recipes that may be tried."""
+        """The recipes that may be tried; of listed points the space that they span."""
+        if self.search.sampler == "points":
+            return points.spanned(self.search.points, self._points())
         return Space.parse(self.search.methods, where="search.methods", recipe=self.search.recipe)
+
+    @property
+    def size(self) -> int | None:
+        """How many recipes there are to try, None where a knob is continuous."""
+        return len(self.search.points) if self.search.sampler == "points" else self.space.size
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What a network must meet to be on the front."""
+        return parse_constraints(self.search.constraints, where="search.constraints")
+
+    def sampler(self) -> Sampler:
+        """Who proposes this spec's recipes; it knows of no row yet."""
+        listed = points.recipes(self.space, self._points()) if self.search.sampler == "points" else ()
+        return Sampler(
+            self.space,
+            self.search.objectives,
+            seed=self.seed,
+            sampler=self.search.sampler,
+            constraints=self.constraints,
+            points=listed,
+        )
+
+    def _points(self) -> list[Recipe]:
+        return points.parse(self.search.points, self.experiment(), where="search.points")
 
     @property
     def budget(self) -> int:
         """How many trials there will be: no more than there are recipes."""
-        size = self.space.size
+        size = self.size
         return self.search.trials if size is None else min(self.search.trials, size)
 
     @classmethod
@@ -85,26 +124,25 @@ class Spec(Experiment):
         Raises WrongInput that names the first mistake, its place and what is accepted.
         """
         spec: Spec = super().parse(given, where=where)
-        space = Space.parse(
-            spec.search.methods,
-            where=f"{where}: search.methods",
-            recipe=spec.search.recipe,
-            recipe_where=f"{where}: search.recipe",
-        )
-        _check_rungs(spec.search, where=f"{where}: search.rungs")
-        _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
         if spec.search.sampler not in SAMPLERS:
             raise WrongInput(
                 f"{spec.search.sampler!r} is not a sampler: {nearest(spec.search.sampler, SAMPLERS)} "
                 f"({where}: search.sampler)"
             )
+        written = _recipes(spec, where=where)
+        _check_rungs(spec.search, where=f"{where}: search.rungs")
+        _check_objectives(spec.search.objectives, where=f"{where}: search.objectives")
+        constraints = parse_constraints(spec.search.constraints, where=f"{where}: search.constraints")
         network, data = spec.network, spec.data
         if network.weights_file is not None:
             network = network.model_copy(update={"weights": network.weights_file.expanduser().resolve()})
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
-        search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}})
-        latency = spec.latency or any(measure(name).taken == "when asked for" for name in search.objectives)
+        warm_start = tuple(folder.expanduser().resolve() for folder in spec.search.warm_start)
+        said = {"constraints": {each.measure: each.written for each in constraints}, "warm_start": warm_start}
+        search = spec.search.model_copy(update={**written, **said})
+        measured = (*search.objectives, *search.constraints)
+        latency = spec.latency or any(measure(name).taken == "when asked for" for name in measured)
         return spec.model_copy(update={"search": search, "network": network, "data": data, "latency": latency})
 
     def experiment(self) -> Experiment:
@@ -178,6 +216,33 @@ def _check_rungs(search: Search, *, where: str) -> None:
             f"rungs compare trials by validation accuracy or loss, and objectives are {list(search.objectives)}: "
             f"add val_accuracy, or leave rungs out ({where})"
         )
+
+
+def _recipes(spec: Spec, *, where: str | Path) -> dict[str, Any]:
+    """The settings of the search that say which recipes there are, each in full."""
+    given, place = spec.search, f"{where}: search"
+    if given.sampler == "points":
+        said = next((name for name in ("methods", "recipe") if getattr(given, name)), None)
+        if said:
+            raise WrongInput(f"the sampler points tries search.points alone: leave {said} out ({place}.{said})")
+        size: int | None = len(points.parse(given.points, spec.experiment(), where=f"{place}.points"))
+        written: dict[str, Any] = {"points": [dict(point) for point in given.points]}
+    else:
+        if given.points:
+            raise WrongInput(f"points belong to the sampler points, got sampler {given.sampler} ({place}.sampler)")
+        if "methods" not in given.model_fields_set:
+            raise WrongInput(f"methods is missing ({place}.methods)")
+        space = Space.parse(
+            given.methods, where=f"{place}.methods", recipe=given.recipe, recipe_where=f"{place}.recipe"
+        )
+        if given.sampler == "grid":
+            check_countable(space, where=f"{place}.methods")
+        size = space.size
+        written = {"methods": space.written(), "recipe": {}}
+    if given.sampler in LISTED and "trials" not in given.model_fields_set:
+        assert size is not None, "a list has a length"
+        written["trials"] = size
+    return written
 
 
 def _check_objectives(objectives: Sequence[str], *, where: str) -> None:

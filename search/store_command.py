@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.constraints import BYTES
 from analysis.errors import WorkFailed, WrongInput
 from search.driver import driving
 from trial.inventory import UNFINISHED, Stage, doomed, remove, stages, verified
@@ -16,7 +17,6 @@ from trial.inventory import UNFINISHED, Stage, doomed, remove, stages, verified
 __all__ = ["duration", "list_stages", "prune_stages", "size", "verify_stages"]
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 NAMED = 5
 """So many damaged stages are named in the line that ends a verification; the rest are counted."""
 
