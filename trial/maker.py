@@ -16,6 +16,7 @@ from trial.gates import DoesNotLoadBack
 from trial.networks import build, identity
 from trial.numerics import computing
 from trial.recipe import digest
+from trial.spans import Spans
 from trial.stages import VERSIONS
 from trial.store import Product, Store
 
@@ -27,12 +28,13 @@ class NotStored(LookupError):
 
 
 class Tally:
-    """Counts the epochs behind a trial's network, and those of them that another trial had run; keeps the curves."""
+    """Counts the epochs behind a trial's network, and those that another trial had run; keeps curves and spans."""
 
     def __init__(self) -> None:
         self.epochs = 0
         self.reused = 0
         self.curve: list[dict[str, Any]] = []
+        self.spans = Spans()
 
     def count(self, product: Product, *, stage: str, round_: int, made: bool) -> None:
         """Add a stage's epochs."""
@@ -121,9 +123,12 @@ class Maker:
                 raise NotStored(f"stage {name} ({key[:16]}) is not stored")
             numerics = self.experiment.numerics
             with quiet.alone() if alone else quiet.at_work(), computing(numerics.precision, threads=threads):
+                span.works()
                 return make(self.network(parent))
 
-        product, made = self._store.get_or_make(key, make_it, kind=name)
+        span = tally.spans.begin(name, key, round_=round_)
+        product, made = self._store.get_or_make(key, make_it, kind=name, absent=span.waits)
+        span.ends(made=made, epochs=int(product.record.get("epochs", 0)))
         tally.count(product, stage=name, round_=round_, made=made)
         return product.to(self.device), key
 

@@ -127,7 +127,7 @@ class Workbench:
         except Exception as error:  # whatever a trial dies of is its row's error, not the study's end
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}
         row |= {"epochs": tally.epochs, "epochs_reused": tally.reused, "seconds": time.perf_counter() - start}
-        curves.write(self._study, trial, tally.curve)
+        curves.write(self._study, trial, tally.curve, tally.spans.entries())
         write(self._study, row)
         return row
 
