@@ -174,6 +174,18 @@ def report(
 
 
 @app.command()
+def trace(
+    study: Study,
+    figure: Annotated[bool, typer.Option("--figure", help="Write STUDY/figures/trace.png and .svg too.")] = False,
+    json: Json = False,
+) -> None:
+    """Write STUDY/trace.json, for chrome://tracing or Perfetto, and print what each worker did with its time."""
+    from analysis.trace_command import print_trace
+
+    print_trace(study, figure=figure, as_json=json)
+
+
+@app.command()
 def trial(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
     study: Annotated[Path, typer.Option(help="The study's folder, which gets the row.", show_default=False)],

@@ -13,7 +13,7 @@ from analysis.schema import CURVE, parquet_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "read"]
+__all__ = ["compact", "of_trial", "read"]
 
 PARQUET = "curves.parquet"
 CURVES = "curves"
@@ -37,7 +37,7 @@ def compact(study: Path) -> Path:
     """
     import pyarrow as pa
 
-    epochs = [epoch for path in sorted((study / CURVES).glob("[!.]*.json")) for epoch in _epochs(path)]
+    epochs = [epoch for path in sorted((study / CURVES).glob("[!.]*.json")) for epoch in _written(path)["epochs"]]
     schema = parquet_schema(CURVE)
     columns = [arrow.array([epoch.get(field.name) for epoch in epochs], field.type) for field in schema]
     path = study / PARQUET
@@ -45,11 +45,28 @@ def compact(study: Path) -> Path:
     return path
 
 
-def _epochs(path: Path) -> list[dict[str, Any]]:
+def of_trial(study: Path, trial: str) -> dict[str, list[dict[str, Any]]]:
+    """A trial's ``epochs`` and ``spans`` (see `trial.spans`), as it left them; both empty where it left none.
+
+    Raises WrongInput for a file that holds something else.
+    """
     try:
-        epochs = json.loads(path.read_bytes())
+        return _written(study / CURVES / f"{trial}.json")
+    except FileNotFoundError:
+        return {"epochs": [], "spans": []}
+
+
+def _written(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        held = json.loads(path.read_bytes())
     except ValueError as error:
         raise WrongInput(f"{path} is not JSON: delete it, the trial's row is not touched ({error})") from error
-    if not isinstance(epochs, list) or not all(isinstance(epoch, dict) for epoch in epochs):
+    # Before spans were written a file held the epochs alone.
+    parts = {"epochs": held, "spans": []} if isinstance(held, list) else held
+    if not isinstance(parts, dict) or not all(_are_entries(parts.get(name)) for name in ("epochs", "spans")):
         raise WrongInput(f"{path} does not hold a list of epochs: delete it, the trial's row is not touched")
-    return epochs
+    return {"epochs": parts["epochs"], "spans": parts["spans"]}
+
+
+def _are_entries(held: object) -> bool:
+    return isinstance(held, list) and all(isinstance(entry, dict) for entry in held)

@@ -108,9 +108,7 @@ def play(
             go_to_rung(trial, rung + 1, now)
         else:
             start(now)
-    spent = sum(
-        count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True)
-    )
+    spent = sum(count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True))
     return Played(tuple(finished), tuple(reached), spent)
 
 

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Rungs:
 
     def __init__(self, objectives: Sequence[str], epochs: Sequence[int] = (1, 4, 16), factor: float = 4) -> None:
         check_objectives(objectives)
-        if any(epoch < 0 for epoch in epochs) or any(a >= b for a, b in zip(epochs, epochs[1:], strict=False)):
+        if any(epoch < 0 for epoch in epochs) or any(a >= b for a, b in pairwise(epochs)):
             raise WrongInput(f"rungs must be numbers of epochs that rise from 0 or more, got {list(epochs)}")
         if not (math.isfinite(factor) and factor > 1):
             raise WrongInput(f"factor must be above 1, got {factor}")
@@ -172,7 +173,7 @@ def beaters(points: Points, point: Points, *, learned: int) -> NDArray[np.bool_]
 
 
 def _place_in_layers(points: Points, place: int, *, learned: int, enough: int) -> int:
-    """How many come before a point, in layers and within its own by the epsilon net; ``enough`` or more are not counted.
+    """How many come before a point, in layers and within its own by the epsilon net; counted up to ``enough``.
 
     Equal points have the same place: they go on together or stop together.
     """

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis import curves
 from search.rungs import Rungs
-from trial import curves
 from trial.rows import Row
 
 __all__ = ["Stopping"]
@@ -27,7 +27,7 @@ class Stopping:
     def remember(self, study: Path, rows: Sequence[Row]) -> None:
         """Take note of what the rows' trials had reached at each rung, as their curves have it."""
         for row in rows if self._epochs else ():
-            reached = _reached(curves.read(study, row["trial"]))
+            reached = _reached(curves.of_trial(study, row["trial"])["epochs"])
             for epoch in reached.keys() & self._epochs:
                 self._rungs.record(row["trial"], epoch, {**row, **reached[epoch]})
 

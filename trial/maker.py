@@ -17,6 +17,7 @@ from trial.gates import DoesNotLoadBack
 from trial.networks import build, identity
 from trial.numerics import computing
 from trial.recipe import digest
+from trial.spans import Spans
 from trial.stages import VERSIONS, OnEpoch
 from trial.store import Product, Store
 from trial.training import Epoch
@@ -29,19 +30,21 @@ class NotStored(LookupError):
 
 
 class Tally:
-    """Counts the epochs behind a trial's network, and those of them that another trial had run; keeps the curves."""
+    """Counts the epochs behind a trial's network, and those that another trial had run; keeps curves and spans."""
 
     def __init__(self) -> None:
         self.epochs = 0
         self.reused = 0
         self.curve: list[dict[str, Any]] = []
+        self.spans = Spans()
 
-    def count(self, product: Product, *, stage: str, round_: int, made: bool, first: int) -> None:
-        """Add a stage's epochs after its training's ``first``, which were counted before."""
+    def count(self, product: Product, *, stage: str, round_: int, made: bool, first: int) -> int:
+        """Add a stage's epochs after its training's ``first``, which were counted before; how many there are."""
         epochs = product.record.get("curve", [])[first:]
         self.epochs += len(epochs)
         self.reused += 0 if made else len(epochs)
         self.curve += [{"stage": stage, "round": round_, **epoch} for epoch in epochs]
+        return len(epochs)
 
     def note_recalibration(self, product: Product, *, round_: int) -> None:
         """Add what new batch-norm statistics gave, at epoch 0 of the round as well."""
@@ -153,16 +156,20 @@ class Maker:
                 raise NotStored(f"stage {name} ({key[:16]}) is not stored")
             numerics = self.experiment.numerics
             with quiet.alone() if alone else quiet.at_work(), computing(numerics.precision, threads=threads):
+                span.works()
                 return make(self.network(parent))
 
-        product, made = self._store.get_or_make(key, make_it, kind=name)
-        tally.count(product, stage=name, round_=round_, made=made, first=first)
+        span = tally.spans.begin(name, key, round_=round_)
+        product, made = self._store.get_or_make(key, make_it, kind=name, absent=span.waits)
+        epochs = tally.count(product, stage=name, round_=round_, made=made, first=first)
+        span.ends(made=made, epochs=epochs)
         return product.to(self.device), key
 
     def network(self, product: Product | None, *, afresh: bool = False) -> nn.Module:
         """The network of a product, or the untrained one, on the device and in eval mode.
 
-        ``afresh`` has it built as in another process, for whoever wants to know that it comes out the same. Raises DoesNotLoadBack where the product's tensors are not those of the network.
+        ``afresh`` has it built as in another process, for whoever wants to know that it comes out the same. Raises
+        DoesNotLoadBack where the product's tensors are not those of the network.
         """
         if product is None:
             network = self._built(trained=True)

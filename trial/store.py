@@ -102,15 +102,25 @@ class Store:
         """The store of a study: on this machine, with file locks, unless other claims are handed in."""
         return cls(study / STAGES, claims or FileClaims(study / STAGES / CLAIMS))
 
-    def get_or_make(self, key: str, make: Callable[[], Product], *, kind: str | None = None) -> tuple[Product, bool]:
+    def get_or_make(
+        self,
+        key: str,
+        make: Callable[[], Product],
+        *,
+        kind: str | None = None,
+        absent: Callable[[], None] | None = None,
+    ) -> tuple[Product, bool]:
         """Return the stage and whether this call made it; two callers with one key make it once.
 
         ``make`` runs inside the key's claim; when it raises, nothing is stored and the next caller tries again. It may
-        ask for other keys. ``kind`` is what a listing calls the stage.
+        ask for other keys. ``kind`` is what a listing calls the stage. ``absent`` is called where the stage is not
+        stored, before its claim is waited for.
         """
         found = self._read(key)
         if found is not None:
             return found, False
+        if absent is not None:
+            absent()
         here = (threading.get_ident(), key)
         assert here not in self._making, f"stage {key[:16]} asks for itself, and would wait for ever"
         with self._claims.claim(key):

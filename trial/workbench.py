@@ -153,7 +153,7 @@ class Workbench:
         tally, start = Tally(), time.perf_counter()
 
         def counted() -> dict[str, Any]:
-            curves.write(self._study, trial, tally.curve)
+            curves.write(self._study, trial, tally.curve, tally.spans.entries())
             return {"epochs": tally.epochs, "epochs_reused": tally.reused, "seconds": time.perf_counter() - start}
 
         try:

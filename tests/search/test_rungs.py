@@ -227,7 +227,13 @@ def test_without_rungs_nobody_is_stopped():
 
 @pytest.mark.parametrize(
     "lacking",
-    [{"val_accuracy": 0.5}, {"macs": 1.0}, {}, {"val_accuracy": None, "macs": 9.0}, {"val_accuracy": 0, "macs": math.nan}],
+    [
+        {"val_accuracy": 0.5},
+        {"macs": 1.0},
+        {},
+        {"val_accuracy": None, "macs": 9.0},
+        {"val_accuracy": 0, "macs": math.nan},
+    ],
 )
 def test_a_report_that_lacks_an_objective_is_compared_with_nobody(lacking):
     rungs = Rungs(OBJECTIVES)

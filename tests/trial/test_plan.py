@@ -49,7 +49,7 @@ def run(bench: Workbench, **given: Any) -> rows.Row:
 
 
 def curve(bench: Workbench, row: rows.Row) -> list[dict[str, Any]]:
-    return json.loads((bench._study / "curves" / f"{row['trial']}.json").read_bytes())
+    return json.loads((bench._study / "curves" / f"{row['trial']}.json").read_bytes())["epochs"]
 
 
 def test_stepwise_recovers_after_each_round_and_ends_at_the_ratio(bench: Workbench) -> None:

@@ -197,7 +197,14 @@ class Asked(Exception):
 class Asking(Store):
     """Answers nothing: the question is what is looked at."""
 
-    def get_or_make(self, key: str, make: Callable[[], Product], *, kind: str | None = None) -> tuple[Product, bool]:  # noqa: ARG002
+    def get_or_make(
+        self,
+        key: str,
+        make: Callable[[], Product],  # noqa: ARG002
+        *,
+        kind: str | None = None,
+        absent: Callable[[], None] | None = None,  # noqa: ARG002
+    ) -> tuple[Product, bool]:
         raise Asked(kind, key)
 
 

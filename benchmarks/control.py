@@ -1,0 +1,311 @@
+"""What proposing, scheduling and noting trials costs: trials that train nothing, through everything else that is ours.
+
+``python -m benchmarks.control ours --trials 10000`` is the large one; ``--profile FILE`` writes where the driver's time
+went.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import hashlib
+import json
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis import timeline as timelines
+from benchmarks import cores
+from search.progress import Drawn, Lines, Progress
+from search.sampler import SAMPLERS, Sampler
+from search.session import session
+from search.spec import Spec
+from trial.recipe import Recipe, columns, trial_id
+from trial.rows import Row
+from trial.workbench import Workbench
+
+TRIALS = 1_000
+BESIDE = 100
+REAL = 16
+PER_SECOND = 40
+TIMES = 20
+MEGABYTES = 1_000
+ADDED_SECONDS = 0.6
+"""2% of a trial of 30 s."""
+COMPACT_SECONDS = 10.0
+RESULT = "result: "
+METHODS = ("filter-l1", "fpgm", "lamp", "magnitude-global", "random-channels", "slimming")
+SPEC: dict[str, Any] = {
+    "network": {"name": "seed-cnn", "width": 0.0625},
+    "data": {"name": "digits", "images": 200, "validation": 40},
+    "dense": {"epochs": 1},
+    "recovery": {"epochs": 1},
+    "numerics": {"precision": "float32", "layout": "contiguous", "threads": 1, "dense_threads": 1},
+}
+
+
+def figures() -> Iterator[str]:
+    """Rate and memory of a thousand trials; a hundred of ours beside a hundred of the tutorials'; real trials' gaps."""
+    yield _told(_alone("ours", "--trials", str(TRIALS)))
+    plain, ours = _alone("plain", "--trials", str(BESIDE)), _alone("ours", "--trials", str(BESIDE))
+    yield (
+        f"{BESIDE} trials: fresh actors that import torch, with Tune's default loggers, take "
+        f"{plain['seconds'] / ours['seconds']:.1f} times as long as ours from start to end "
+        f"({plain['seconds']:.1f} s, {ours['seconds']:.1f} s), "
+        f"{ours['steady'] / plain['steady']:.1f} times from the first trial's end on (target {TIMES})"
+    )
+    real = _alone("real", "--trials", str(REAL))
+    yield (
+        f"{REAL} real trials on {cores()} workers: {real['gap']:.3f} s of a worker's time between two trials (target "
+        f"{ADDED_SECONDS}: 2% of 30 s)"
+    )
+
+
+def _told(found: dict[str, Any]) -> str:
+    return (
+        f"{found['trials']:,} trials that train nothing, sampler {found['sampler']}: {found['rate']:.1f} a second "
+        f"(target {PER_SECOND}), the driver's memory {found['megabytes']:.0f} MB at most (target {MEGABYTES:,}); "
+        f"by tenths {', '.join(f'{rate:.0f}' for rate in found['tenths'])} a second"
+    )
+
+
+def _alone(*words: str) -> dict[str, Any]:
+    """One measurement in a process of its own, whose memory is that of nothing else."""
+    command = [sys.executable, "-m", "benchmarks.control", *words]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    said = next(line for line in reversed(printed.splitlines()) if line.startswith(RESULT))
+    found: dict[str, Any] = json.loads(said.removeprefix(RESULT))
+    return found
+
+
+class Idle(Workbench):
+    """Runs trials without a stage: what comes out is made up, what is written is a trial's curve and row."""
+
+    def run(self, recipe: Recipe) -> Row:
+        """Write the row of a trial that took no time."""
+        trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
+        return self._row(trial, recipe.columns(), lambda tally: _outcome(trial))  # noqa: ARG005
+
+
+def _outcome(trial: str) -> dict[str, Any]:
+    """Measures that differ from trial to trial and are the same for the same one."""
+    drawn = hashlib.sha256(trial.encode()).digest()
+    shares = [int.from_bytes(drawn[place : place + 4]) / 2**32 for place in range(0, 32, 4)]
+    names = ("val_accuracy", "val_loss", "train_accuracy", "sparsity", "ratio_achieved")
+    counts = {name: int(1e6 * share) for name, share in zip(("params", "macs", "bytes"), shares[5:], strict=True)}
+    return {**dict(zip(names, shares, strict=False)), **counts}
+
+
+def ours(trials: int, *, sampler: str, live: bool, profile: Path | None) -> dict[str, Any]:
+    """As `search.launch` runs a search, on workers that do not train."""
+    spec = _spec(trials, sampler=sampler)
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, session(workers=cores()) as tune_folder:
+        study = Path(folder) / "study"
+        (study / "rows").mkdir(parents=True)
+        search = _search(spec, study, tune_folder, ends, place=_idle_place, progress=_progress(spec, live=live))
+        seconds = _profiled(search, profile)
+        table.compact(study, columns())
+        written = table.read(study, columns=["state"])["state"].to_pylist()
+        assert written == ["complete"] * trials, f"{len(written)} rows"
+        gap = _gap(study)
+    return {
+        "trials": trials,
+        "sampler": sampler,
+        "seconds": seconds,
+        "rate": trials / seconds,
+        "steady": (len(ends) - 1) / (ends[-1] - ends[0]),
+        "tenths": _tenths(ends),
+        "megabytes": _peak_megabytes(),
+        "gap": gap,
+    }
+
+
+def real(trials: int) -> dict[str, Any]:
+    """The same with workers that train, for what passes between two trials of a worker."""
+    spec = _spec(trials, sampler="random")
+    with tempfile.TemporaryDirectory() as folder, session(workers=cores()) as tune_folder:
+        study = Path(folder) / "study"
+        study.mkdir()
+        _search(spec, study, tune_folder, [], place=_place, progress=_progress(spec, live=False))()
+        return {"trials": trials, "gap": _gap(study)}
+
+
+def _spec(trials: int, *, sampler: str) -> Spec:
+    search = {
+        "methods": dict.fromkeys(METHODS, "any"),
+        "objectives": ["val_accuracy", "sparsity", "macs"],
+        "sampler": sampler,
+        "trials": trials,
+    }
+    spec: Spec = Spec.parse({**SPEC, "search": search, "workers": cores()}, where="benchmark")
+    return spec
+
+
+def _progress(spec: Spec, *, live: bool) -> Progress:
+    said: dict[str, Any] = {
+        "space": spec.space,
+        "trials": spec.budget,
+        "objectives": spec.search.objectives,
+        "rows": [],
+    }
+    if not live:
+        return Lines(**said)
+    from rich.console import Console
+
+    return Drawn(Console(file=sys.stderr, force_terminal=True, width=120, height=40), **said)
+
+
+def _search(
+    spec: Spec,
+    study: Path,
+    tune_folder: Path,
+    ends: list[float],
+    *,
+    place: Callable[..., Any],
+    progress: Progress,
+) -> Callable[[], None]:
+    from search.tuning import Proposals, search
+
+    sampler = Sampler(spec.space, spec.search.objectives, seed=0, sampler=spec.search.sampler)
+
+    def finished(row: Row) -> None:
+        progress.finished(row)
+        ends.append(time.perf_counter())
+
+    proposals = Proposals(sampler, budget=spec.search.trials, workers=spec.workers, finished=finished)
+    compacted = time.monotonic()
+
+    def turn() -> None:
+        nonlocal compacted
+        progress.turn(proposals.running)
+        if time.monotonic() - compacted > COMPACT_SECONDS:
+            table.compact(study, columns())
+            compacted = time.monotonic()
+
+    def run() -> None:
+        progress.begin()
+        where = place(spec.experiment(), study.resolve(), "benchmark", Path.cwd())
+        search(where, proposals, workers=spec.workers, folder=tune_folder, turn=turn)
+        progress.close()
+
+    return run
+
+
+def _place(*said: Any) -> Any:
+    from search.tuning import Place
+
+    return Place(*said)
+
+
+def _idle_place(*said: Any) -> Any:
+    """A place whose workbench is idle; by value, since workers cannot import what lies outside our packages."""
+    from ray import cloudpickle
+
+    from search.tuning import Place
+
+    class IdlePlace(Place):
+        def workbench(self) -> Workbench:
+            return Idle(self.experiment, self.study, study_name=self.name, worker=super().workbench()._worker)
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    return IdlePlace(*said)
+
+
+def plain(trials: int) -> dict[str, Any]:
+    """A search as Ray Tune's tutorials write it: a function that is trained in an actor of its own for each trial."""
+    import ray
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    def objective(config: dict[str, Any]) -> None:
+        import torch
+
+        torch.manual_seed(0)
+        tune.report({"val_accuracy": config["ratio"], "sparsity": config["ratio"], "macs": 1 - config["ratio"]})
+
+    ends: list[float] = []
+
+    class Ends(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+            ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False)
+        tuner = tune.Tuner(
+            objective,
+            param_space={"method": tune.choice(METHODS), "ratio": tune.uniform(0, 0.95)},
+            tune_config=tune.TuneConfig(
+                search_alg=OptunaSearch(metric=["val_accuracy", "sparsity", "macs"], mode=["max", "max", "min"]),
+                num_samples=trials,
+            ),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[Ends()]),
+        )
+        start = time.perf_counter()
+        found = tuner.fit()
+        seconds = time.perf_counter() - start
+        assert len(found) == len(ends) == trials
+        ray.shutdown()
+    return {"trials": trials, "seconds": seconds, "steady": (len(ends) - 1) / (ends[-1] - ends[0])}
+
+
+def _profiled(program: Callable[[], None], profile: Path | None) -> float:
+    profiler = cProfile.Profile()
+    start = time.perf_counter()
+    if profile is None:
+        program()
+    else:
+        profiler.runcall(program)
+        with profile.open("w") as file:
+            stats = pstats.Stats(profiler, stream=file)
+            stats.sort_stats("cumulative").print_stats(120)
+            stats.sort_stats("tottime").print_stats(60)
+    return time.perf_counter() - start
+
+
+def _tenths(ends: list[float]) -> list[float]:
+    """The rate in each tenth of the trials."""
+    size = len(ends) // 10
+    marks = [ends[place * size] for place in range(10)] + [ends[-1]]
+    return [size / (after - before) for before, after in pairwise(marks)] if size > 1 else []
+
+
+def _gap(study: Path) -> float:
+    """Seconds between two trials of a worker, the mean: from the end of one's work to the start of the next one's."""
+    workers = timelines.read(study).workers
+    return sum(worker.between for worker in workers) / sum(len(worker.trials) - 1 for worker in workers)
+
+
+def _peak_megabytes() -> float:
+    """The most memory that this process has had resident; what getrusage says may be its parent's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1e3
+    raise AssertionError("Linux counts it")
+
+
+def main() -> None:
+    """One measurement, its result as the last line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.control")
+    parser.add_argument("what", choices=("ours", "plain", "real"))
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--sampler", choices=sorted(SAMPLERS), default="random")
+    parser.add_argument("--live", action="store_true", help="draw the live table, to stderr")
+    parser.add_argument("--profile", type=Path, help="where to write what the driver's time went into")
+    given = parser.parse_args()
+    if given.what == "ours":
+        found = ours(given.trials, sampler=given.sampler, live=given.live, profile=given.profile)
+    else:
+        found = {"plain": plain, "real": real}[given.what](given.trials)
+    print(RESULT + json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
