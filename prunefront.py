@@ -123,11 +123,31 @@ def check(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="path=value; may be repeated.", show_default=False)
     ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time training steps here, for up to a minute, and say what it will cost.")
+    ] = False,
 ) -> None:
     """Validate a spec, and say what a search of it is about to do."""
     from search.check import describe
 
-    typer.echo(describe(spec, settings=setting or []))
+    typer.echo(describe(spec, settings=setting or [], probe=probe))
+
+
+@app.command()
+def spec(
+    name: Annotated[str, typer.Argument(help="A ready spec; the list of them where it is left out.")] = "",
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of specs, for editors.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Print a commented spec to start from.")] = False,
+) -> None:
+    """Print a ready spec, an example with every setting, or the JSON schema for editors."""
+    from search import spec_command
+
+    if bool(name) + schema + example > 1:
+        raise WrongInput("say one of NAME, --schema and --example")
+    if schema or example:
+        typer.echo(spec_command.schema() if schema else spec_command.example())
+    else:
+        typer.echo(spec_command.printed(name) if name else spec_command.listed())
 
 
 def _settings(given: list[str] | None, *, trials: int | None, workers: int | None) -> list[str]:

@@ -12,9 +12,11 @@ from analysis.errors import WrongInput, nearest
 from methods.core.knobs import Choice, Knob, Log, Names, Options, Uniform, Value, Whole
 from search.ranges import Among, AmongNames, Searched, Steps, Stretch, Wholes, tidy
 
-__all__ = ["ANY", "declared", "parse"]
+__all__ = ["ANY", "SCALES", "declared", "parse"]
 
 ANY = "any"
+SCALES = ("uniform", "log")
+"""A mapping with one of these keys is a range; ``uniform`` may have a ``step``."""
 SMALLEST = 1e-12
 """No step is smaller, whatever its range."""
 FINEST = 1e-6
@@ -79,8 +81,8 @@ def _between(knob: Knob, given: dict[Any, Any], *, where: str) -> Searched:
     if isinstance(knob.range, Names):
         raise WrongInput(f"{knob.name} is {knob.range}, got {given!r} ({where})")
     for key in given:
-        if key not in ("uniform", "log", "step"):
-            raise WrongInput(f"{key!r} is not a range: {nearest(str(key), ['uniform', 'log', 'step'])} ({where}.{key})")
+        if key not in (*SCALES, "step"):
+            raise WrongInput(f"{key!r} is not a range: {nearest(str(key), [*SCALES, 'step'])} ({where}.{key})")
     scales = [key for key in given if key != "step"]
     if len(scales) != 1:
         raise WrongInput(f"{knob.name} needs one of uniform and log, got {', '.join(scales) or 'neither'} ({where})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +17,11 @@ from analysis.errors import WrongInput, nearest
 from analysis.schema import OBJECTIVES, measure
 from search import points
 from search.sampler import LISTED, SAMPLERS, Sampler
+from search.sources import gather, ready
 from search.space import Space
 from search.walk import check_countable
 from trial.experiment import Experiment
 from trial.recipe import Recipe
-from trial.yaml_file import read, value
 
 __all__ = ["Search", "Spec", "load", "ready"]
 
@@ -158,53 +157,13 @@ class Spec(Experiment):
 
 
 def load(name: str, *, settings: Sequence[str] = ()) -> tuple[Spec, str]:
-    """Read a spec: a ready one by name, or a YAML file by path; also what messages call it.
+    """Read a spec: a ready one by name, or a YAML file by path; also what its study is called.
 
-    ``settings`` are ``path=value`` pairs in YAML that replace what the spec says. Raises WrongInput for a name
-    that is no ready spec and no file, for a setting that is none, and for whatever ``Spec.parse`` refuses.
+    ``settings`` are ``path=value`` pairs in YAML that replace what the spec says. Raises WrongInput for whatever
+    ``search.sources.gather`` and ``Spec.parse`` refuse.
     """
-    path = _find(name)
-    given = read(path)
-    for setting in settings:
-        _replace(given, setting)
-    return Spec.parse(given, where=path.name if _is_ready(name) else path), path.stem
-
-
-def ready() -> dict[str, Path]:
-    """The ready specs by name."""
-    folder = Path(str(resources.files("search.specs")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _is_ready(name: str) -> bool:
-    return name in ready()
-
-
-def _find(name: str) -> Path:
-    if _is_ready(name):
-        return ready()[name]
-    path = Path(name)
-    if path.is_file() or path.suffix in {".yaml", ".yml"}:
-        return path
-    raise WrongInput(f"{name!r} is neither a file nor a ready spec: {nearest(name, ready())}")
-
-
-def _replace(given: dict[str, Any], setting: str) -> None:
-    path, equals, text = setting.partition("=")
-    names = path.split(".")
-    if not equals or not all(names):
-        raise WrongInput(f"--set takes path=value, such as search.trials=10, got {setting!r}")
-    inside = given
-    for depth, name in enumerate(names[:-1]):
-        below = inside.setdefault(name, {})
-        if isinstance(below, str) and names[: depth + 1] in (["network"], ["data"]):
-            below = inside[name] = {"name": below}
-        if not isinstance(below, dict):
-            raise WrongInput(
-                f"{'.'.join(names[: depth + 1])} is {below!r:.60}, it has no {names[depth + 1]} (--set {setting})"
-            )
-        inside = below
-    inside[names[-1]] = value(text, where=f"--set {setting}")
+    given, where, named = gather(name, settings=settings, model=Spec)
+    return Spec.parse(given, where=where), named
 
 
 def _check_rungs(search: Search, *, where: str) -> None:
