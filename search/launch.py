@@ -17,7 +17,10 @@ from analysis.summary import summarise
 from methods import catalogue
 from methods.core.method import Method
 from search.driver import driving
-from search.progress import Progress, most_frequent, on_this_terminal
+from search.followers import logged, mirrored
+from search.loggers import check_installed
+from search.outcomes import most_frequent
+from search.progress import Progress, on_this_terminal
 from search.ranges import Among, Wholes
 from search.sampler import Sampler
 from search.space import Group
@@ -45,16 +48,19 @@ def run(name: str, *, study: Path | None, settings: Sequence[str]) -> None:
     # Here, before anything is started or written: broken data is found, and decoded once for all workers.
     splits = data.load(spec.data)
     check_methods(spec, splits)
+    check_installed(spec.search.loggers)
     with _terminated_as_interrupted(), writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with driving(folder):
+        with driving(folder) as tells:
             spec = enter(folder, spec, splits)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             progress = on_this_terminal(
-                space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows
+                space=spec.space, trials=spec.budget, objectives=spec.search.objectives, rows=rows, tells=tells
             )
+            dense = trial_id(None, spec.experiment(), fingerprint=splits.fingerprint)
             try:
-                _go_on(spec, folder, progress, fingerprint=splits.fingerprint)
+                with mirrored(spec.search.storage, folder, progress, experiment=dense):
+                    _go_on(spec, folder, progress, fingerprint=splits.fingerprint)
             except KeyboardInterrupt:
                 done = len(progress.rows)
                 raise KeyboardInterrupt(
@@ -117,24 +123,24 @@ def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str) ->
 
     from search.session import session
 
-    with session(workers=spec.workers) as tune_folder:
+    with session(workers=spec.workers) as tune_folder, logged(spec.search.loggers, folder, progress):
         from search.tuning import Place, Proposals, dense_network, search
 
         place = Place(spec.experiment(), folder.resolve(), folder.resolve().name, Path.cwd())
         if progress.dense is None or progress.dense["state"] != "complete":
             progress.dense = dense_network(
-                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs)
+                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs), say=progress.say
             )
         if progress.dense["state"] != "complete":
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
         progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
         progress.begin()
-        proposals = Proposals(sampler, budget=left, workers=spec.workers, finished=progress.finished)
+        proposals = Proposals(sampler, budget=left, workers=spec.workers, finished=progress.finished, say=progress.say)
         compacted = time.monotonic()
 
         def turn() -> None:
             nonlocal compacted
-            progress.turn(proposals.running)
+            progress.turn(proposals.running, list(proposals.under_way.values()))
             if time.monotonic() - compacted > COMPACT_SECONDS:
                 table.compact(folder, columns())
                 compacted = time.monotonic()

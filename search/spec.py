@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.errors import WrongInput, nearest
 from analysis.schema import OBJECTIVES, measure
+from search.address import checked
+from search.loggers import LOGGERS, check_loggers
 from search.sampler import SAMPLERS
 from search.space import Space
 from trial.experiment import Experiment
@@ -31,6 +33,10 @@ class Search(BaseModel):
     objectives: tuple[str, ...] = Field(("val_accuracy", "sparsity", "macs"), description="measures to be good in")
     sampler: str = Field("tpe", description=f"who proposes recipes: {' or '.join(SAMPLERS)}")
     trials: int = Field(40, ge=1, description="how many recipes are tried, failed ones included")
+    storage: str | None = Field(
+        None, description="an Optuna storage that mirrors the study: sqlite:///FILE, postgresql://… or journal:FILE"
+    )
+    loggers: tuple[str, ...] = Field((), description=f"who else keeps a log of trials: {', '.join(LOGGERS)}")
 
 
 class Spec(Experiment):
@@ -76,7 +82,11 @@ class Spec(Experiment):
             network = network.model_copy(update={"weights": network.weights_file.expanduser().resolve()})
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
-        search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}})
+        check_loggers(spec.search.loggers, where=f"{where}: search.loggers")
+        storage = spec.search.storage
+        if storage is not None:
+            storage = checked(storage, where=f"{where}: search.storage")
+        search = spec.search.model_copy(update={"methods": space.written(), "recipe": {}, "storage": storage})
         latency = spec.latency or any(measure(name).taken == "when asked for" for name in search.objectives)
         return spec.model_copy(update={"search": search, "network": network, "data": data, "latency": latency})
 

@@ -20,7 +20,7 @@ from trial.yaml_file import read, text
 __all__ = ["differences", "enter", "own_rows"]
 
 SPEC = "spec.yaml"
-MAY_CHANGE = {"search.trials", "workers"}
+MAY_CHANGE = {"search.trials", "search.storage", "search.loggers", "workers"}
 """What another run of a study may say anew: neither decides a trial's outcome."""
 
 

@@ -12,6 +12,7 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ray.tune.search import Searcher
 from analysis.errors import WorkFailed
 from search.sampler import Sampler
 from trial.experiment import Experiment
+from trial.notices import noticed
 from trial.recipe import Recipe
 from trial.rows import Row
 from trial.training import Epoch
@@ -73,11 +75,12 @@ class Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run the trial to its end. What no trial can help, such as a full disk, is reported for the driver."""
-        try:
-            row = self._workbench.run(self._recipe)
-        except OSError as error:
-            return {"done": True, "broken": [error.errno, error.strerror or str(error)]}
-        return {"done": True, "row": json.dumps(row)}
+        with noticed() as notices:
+            try:
+                row = self._workbench.run(self._recipe)
+            except OSError as error:
+                return {"done": True, "broken": [error.errno, error.strerror or str(error)], "notices": notices}
+        return {"done": True, "row": json.dumps(row), "notices": notices}
 
     def _made(self, config: dict[str, Any]) -> Recipe:
         return Recipe.parse(config["recipe"], self._workbench.experiment, where="search")
@@ -89,14 +92,25 @@ class Proposals(Searcher):
     Tune calls ``suggest`` whenever it could start a trial and ``on_trial_complete`` once for each that it started.
     """
 
-    def __init__(self, sampler: Sampler, *, budget: int, workers: int, finished: Callable[[Row], None]) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        *,
+        budget: int,
+        workers: int,
+        finished: Callable[[Row], None],
+        say: Callable[[str], None],
+    ) -> None:
         super().__init__()
+        self.under_way: dict[str, dict[str, Any]] = {}
+        """Recipe and start of each trial that runs, by Tune's name for it."""
         self.broken: OSError | None = None
         self.lost_in_a_row = 0
         self._sampler = sampler
         self._left = budget
         self._workers = workers
         self._finished = finished
+        self._say = say
         self._running: dict[str, int] = {}
 
     @property
@@ -121,11 +135,15 @@ class Proposals(Searcher):
         number, recipe = proposal
         self._left -= 1
         self._running[trial_id] = number
+        self.under_way[trial_id] = {"recipe": recipe, "since": time.time()}
         return {"recipe": recipe}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the sampler what became of a trial: its row, or that its worker was lost."""
         number = self._running.pop(trial_id)
+        del self.under_way[trial_id]
+        for notice in (result or {}).get("notices", ()):
+            self._say(notice)
         if result is not None and "broken" in result:
             self.broken = OSError(*result["broken"])
         if error or result is None or "row" not in result:
@@ -212,7 +230,7 @@ def search(place: Place, proposals: Proposals, *, workers: int, folder: Path, tu
         raise WorkFailed(f"Ray Tune failed: {' '.join(str(error).split())[-300:]}") from error
 
 
-def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
+def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:
     """Train the dense network on a worker, before the trials that all start from it; its row."""
     gpu = 1 if torch.cuda.is_available() else 0
     made: Any = ray.remote(num_cpus=1, num_gpus=gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
@@ -226,18 +244,24 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None]) -> Row:
             on_epoch(said)
         elif isinstance(said, OSError):
             raise said
+        elif isinstance(said, str):
+            say(said)
         else:
             row = said
     return row
 
 
-def _dense(place: Place) -> Iterator[Epoch | Row | OSError]:
-    """Yield every epoch as it ends, then the row, or the error that kept it from being written."""
-    said: queue.SimpleQueue[Epoch | Row | OSError | None] = queue.SimpleQueue()
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | str]:
+    """Yield every epoch as it ends, then notices and the row, or the error that kept it from being written."""
+    said: queue.SimpleQueue[Epoch | Row | OSError | str | None] = queue.SimpleQueue()
 
     def train() -> None:
         try:
-            said.put(place.workbench().dense(on_epoch=said.put))
+            with noticed() as notices:
+                row = place.workbench().dense(on_epoch=said.put)
+            for notice in notices:
+                said.put(notice)
+            said.put(row)
         except OSError as error:
             said.put(OSError(error.errno, error.strerror or str(error)))
         finally:
