@@ -74,7 +74,7 @@ def _parsed(given: str, *, where: str) -> URL:
 
 
 def _in_full(file: str, *, where: str) -> str:
-    """A file's whole path, so that a study that goes on elsewhere finds it; variables are expanded when it is opened."""
+    """A file's whole path, so that a study that goes on elsewhere finds it; unless it begins with a variable."""
     if not file:
         raise WrongInput(f"storage takes {ACCEPTED} ({where})")
     if _VARIABLE.match(file):

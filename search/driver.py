@@ -26,8 +26,8 @@ __all__ = ["DRIVER", "Tells", "driving", "seen"]
 DRIVER = "driver.json"
 
 Tells = dict[str, Any]
-"""What a driver tells of his work, ready for JSON: ``budget``, ``doing``, ``running``. Values are replaced, never changed:
-the heart beats on a thread of its own."""
+"""What a driver tells of his work, ready for JSON: ``budget``, ``doing``, ``running``. Values are replaced, never
+changed: the heart beats on a thread of its own."""
 
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0

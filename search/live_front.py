@@ -20,7 +20,7 @@ FRAME = 4
 
 
 def live_front(summary: FrontSummary, content: Cells, *, console: Console, height: int) -> list[RenderableType]:
-    """The front, whose cells ``content`` are, as a title and a table in at most ``height`` lines; nothing where not even one network has room.
+    """The front, its cells ``content``, as title and table in at most ``height`` lines; nothing where none has room.
 
     Where the terminal is too narrow, knobs are left out from the last one on, then the trial's name: the method, its
     ratio and the objectives stay.

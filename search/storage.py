@@ -10,15 +10,17 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import optuna
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.errors import WrongInput
 from analysis.schema import MEASURES, measure
 from search.address import JOURNAL, expanded, secrets
-from search.space import Space
+from search.ranges import Steps
+from search.space import Branch, Space
 from trial.rows import Row
 
 __all__ = ["Mirror"]
@@ -46,6 +48,7 @@ class Mirror:
         self._space = space
         self._objectives = tuple(objectives)
         self._there: set[tuple[str, str]] = set()
+        self._steps = _steps(space.methods)
         self._secrets = secrets(address)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
@@ -99,6 +102,11 @@ class Mirror:
         if traced is None or key in self._there:
             return
         _, parameters, distributions = traced
+        for name, steps in self._steps.items():
+            if name in parameters:
+                # The sampler's parameter is the number of a step; people want to see where the step leads.
+                parameters[name] = float(cast(float, steps.at(parameters[name])))
+                distributions[name] = FloatDistribution(steps.low, steps.high)
         self._study.add_trial(_frozen(row, parameters, distributions, self._objectives))
         self._there.add(key)
 
@@ -127,6 +135,18 @@ class Mirror:
         )
 
 
+def _steps(branch: Branch, prefix: str = "") -> dict[str, Steps]:
+    """The ranges with steps, by the name that Optuna knows the knob by."""
+    found: dict[str, Steps] = {}
+    for chosen, group in branch.options.items():
+        for name, searched in group.knobs.items():
+            if isinstance(searched, Branch):
+                found |= _steps(searched, f"{prefix}{chosen}.")
+            elif isinstance(searched, Steps):
+                found[f"{prefix}{chosen}.{name}"] = searched
+    return found
+
+
 def _database(address: str, *, where: str) -> optuna.storages.BaseStorage:
     from sqlalchemy import make_url
 
@@ -143,6 +163,7 @@ def _database(address: str, *, where: str) -> optuna.storages.BaseStorage:
             ) from None
         settings = {
             "connect_args": {
+                "client_encoding": "utf8",  # else a database in SQL_ASCII answers in bytes
                 "connect_timeout": PATIENCE,
                 "tcp_user_timeout": PATIENCE * 1000,
                 "options": f"-c statement_timeout={PATIENCE * 1000}",

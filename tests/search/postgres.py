@@ -77,7 +77,7 @@ def postgres() -> Iterator[Server]:
 
     server = Server(folder, free_port())
     try:
-        called("initdb", "-U", "tester", "--pwfile", str(secret), "-A", "scram-sha-256", "--no-sync")
+        called("initdb", "-U", "tester", "--pwfile", str(secret), "-A", "scram-sha-256", "-E", "UTF8", "--no-sync")
         options = f"-p {server.port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
         called("pg_ctl", "-w", "-t", "60", "-o", options, "-l", str(folder / "log"), "start")
         yield server

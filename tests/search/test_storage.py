@@ -250,7 +250,7 @@ def test_optuna_dashboard_shows_every_trial(address: str) -> None:
         process.wait()
     names = {"complete": "Complete", "stopped": "Pruned", "failed": "Fail"}
     assert [trial["state"] for trial in study["trials"]] == [names[state] for state in STATES]
-    assert study["metric_names"] == list(OBJECTIVES)
+    assert study["objective_names"] == list(OBJECTIVES)
 
 
 def _asked(address: str, process: subprocess.Popen[bytes]) -> Any:
