@@ -151,11 +151,12 @@ def _with_newer_rows(
     declared = {column.name: column.kind for column in COLUMNS} | dict(knobs or {})
     old = {} if compacted is None else {field.name: _kind(field.type) for field in compacted.schema}
     further = {name: kind for name, kind in old.items() if name not in declared}
-    for path, row in list(rows.items()):
+    whole = {}
+    for path, row in rows.items():
         with _passed_over(damage):
             _check_row(row, path, declared, further)
-            continue
-        del rows[path]
+            whole[path] = row
+    rows = whole
     schema = arrow_schema({**(knobs or {}), **further})
     if columns is not None:
         kept = [field for field in schema if field.name in columns]

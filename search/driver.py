@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         driver = json.loads(path.read_bytes())
         return {**driver, "pid": int(driver["pid"]), "heartbeat": float(driver["heartbeat"])}
-    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

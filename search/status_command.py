@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from analysis import front_table, table
+from analysis import arrow, front_table, table
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS, DENSE, arrow_schema
 from analysis.summary import FrontSummary, study_objectives, summarise
@@ -88,11 +88,13 @@ def status(study: Path) -> Status:
 
     Files that cannot be read are listed in ``damaged``.
     """
+    import pyarrow.compute as pc
+
     driver, now, damaged = seen(study), time.time(), list[str]()
     rows = _rows(study, damaged)
     spec = _spec(study, damaged)
     objectives = _objectives(study, damaged)
-    pruned = rows.filter([method != DENSE for method in rows["method"].to_pylist()])
+    pruned = rows.filter(pc.fill_null(pc.not_equal(rows["method"], arrow.scalar(DENSE)), arrow.scalar(True)))
     trials = counted(pruned["state"].to_pylist())
     done = sum(trials.values())
     alive = driver is not None and driver["is_alive"]

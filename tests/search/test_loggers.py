@@ -18,9 +18,8 @@ CURVE = [{"epoch": 0, "val_accuracy": 0.1}, {"epoch": 1, "val_accuracy": 0.5}, {
 
 def row(trial: str, **changed: Any) -> dict[str, Any]:
     measured = {"val_accuracy": 0.75, "macs": 1000, "seconds": 3.5}
-    return blank() | {
-        "study": "mine", "trial": trial, "state": "complete", "method": "filter-l1", "ratio": 0.25, **measured, **changed,
-    }  # fmt: skip
+    recipe = {"method": "filter-l1", "ratio": 0.25}
+    return blank() | {"study": "mine", "trial": trial, "state": "complete"} | recipe | measured | changed
 
 
 def study_of(tmp_path: Path) -> Path:
@@ -64,11 +63,9 @@ def events(path: Path) -> list[tuple[str, int, float]]:
     while data:
         (length,) = struct.unpack("<Q", data[:8])
         event = Event.FromString(data[12 : 12 + length])
-        found += [
-            (value.tag, event.step, value.simple_value)
-            for value in event.summary.value
-            if not value.metadata.plugin_data.plugin_name
-        ]
+        for value in event.summary.value:
+            if not value.metadata.plugin_data.plugin_name:  # those are about hyperparameters
+                found.append((value.tag, event.step, value.simple_value))
         data = data[16 + length :]
     return found
 
@@ -127,6 +124,6 @@ def test_unknown_doubled_and_missing_loggers_are_refused(monkeypatch: pytest.Mon
         check_loggers(["mlfow"], where="x")
     with pytest.raises(WrongInput, match="different"):
         check_loggers(["mlflow", "mlflow"], where="x")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(WrongInput, match=r"pip install 'prunefront\[mlflow\]'"):
         check_installed(["mlflow"])

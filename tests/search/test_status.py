@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from analysis import table
+from analysis.errors import WrongInput
 from prunefront import app
 from search.driver import driving
 from search.pace import per_hour
@@ -24,13 +25,11 @@ from tests.analysis.studies import DENSE_ROW, rows, write
 NOW = time.time()
 
 
-def made(
-    tmp_path: Path, count: int = 60, *, ended: float = NOW, every: float = 60.0
-) -> tuple[Path, list[dict[str, Any]]]:
-    """A study whose trials ended one after another, the last one at ``ended``."""
+def made(tmp_path: Path, count: int = 60, *, every: float = 60.0) -> tuple[Path, list[dict[str, Any]]]:
+    """A study whose trials ended one after another, the last one now."""
     found = rows(count)
     for number, row in enumerate(found):
-        end = ended - every * (count - 1 - number)
+        end = NOW - every * (count - 1 - number)
         row |= {"started": datetime.fromtimestamp(end - 30, UTC).isoformat(timespec="milliseconds"), "seconds": 30.0}
     spec = {"search": {"objectives": ["val_accuracy", "macs"], "trials": 100}}
     write(tmp_path / "study", found)
@@ -126,7 +125,7 @@ def test_one_objective(tmp_path: Path) -> None:
         ("driver.json", '{"host"'),
         (
             "driver.json",
-            '{"host": 1, "pid": 7, "heartbeat": 9e9, "began": "x", "running": [{"recipe": 3}, 4], "budget": "x"}',
+            '{"pid": 7, "heartbeat": 9e9, "began": "x", "running": [{"recipe": 3}, 4], "budget": "x"}',
         ),
         ("rows/.0000000000000003.json.x", "half"),
     ],
@@ -141,7 +140,14 @@ def test_what_is_damaged_or_half_written_is_named_and_passed_over(tmp_path: Path
     assert all(name.partition("/")[0] in line or name.rpartition("/")[2] in line for line in said.damaged)
     ended = CliRunner().invoke(app, ["status", str(study)])
     assert ended.exit_code == 0
-    assert ended.stdout.count("damaged") == named
+    assert ended.stdout.count("\ndamaged ") == named
+
+
+def test_rows_that_are_passed_over_fail_a_reader_that_does_not_ask_for_it(tmp_path: Path) -> None:
+    study, _ = made(tmp_path)
+    (study / "rows" / "0000000000000003.json").write_text("{")
+    with pytest.raises(WrongInput, match="is not JSON"):
+        table.read(study)
 
 
 def test_a_folder_that_is_no_study_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -160,7 +166,7 @@ def test_it_loads_neither_torch_nor_ray(tmp_path: Path) -> None:
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "search.status_command" in printed
-    assert not {"torch", "ray", "optuna", "pandas", "sqlalchemy"} & set(printed.split())
+    assert not {"torch", "ray", "optuna", "sqlalchemy"} & set(printed.split())
 
 
 def slow_pace(ends: list[float], began: float, now: float) -> float | None:

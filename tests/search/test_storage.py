@@ -228,6 +228,7 @@ def test_a_server_that_goes_in_mid_search_gives_one_line_and_the_search_goes_on(
     assert len(progress.rows) == len(ROWS)
 
 
+@pytest.mark.slow  # it takes seconds to start
 @pytest.mark.needs("optuna-dashboard")
 def test_optuna_dashboard_shows_every_trial(address: str) -> None:
     kept = mirror(address, "dashboard")
