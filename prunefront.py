@@ -309,6 +309,14 @@ def store(
 
 
 @app.command()
+def status(study: Study, json: Json = False) -> None:
+    """Say how a study stands: who writes it, how many trials, how fast, how good; at any time, from any terminal."""
+    from search.status_command import print_status
+
+    print_status(study, as_json=json)
+
+
+@app.command()
 def methods(
     name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
     json: Json = False,

@@ -7,7 +7,8 @@ rows compacted, so that ten thousand of them are read in milliseconds, and may b
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ _HOLDS: dict[Kind, tuple[type, ...]] = {
 _LARGEST = 2**63 - 1
 
 
-def read(study: Path, *, columns: Collection[str] | None = None) -> pa.Table:
+def read(study: Path, *, columns: Collection[str] | None = None, damage: list[str] | None = None) -> pa.Table:
     """Every row of a study, newest version of each trial, in no particular order.
 
     ``columns`` limits what is read: names that the study does not have are passed over. Columns of the schema
@@ -44,11 +45,18 @@ def read(study: Path, *, columns: Collection[str] | None = None) -> pa.Table:
     from ``rows/``, so that the answer does not depend on when the study was last compacted.
 
     Raises WrongInput if there is no such study, if the Parquet file is truncated or of another schema
-    version, or if a row is not a flat JSON object of the columns' types.
+    version, or if a row is not a flat JSON object of the columns' types. Where ``damage`` is given such files are
+    passed over instead, and it gets a line for each.
     """
     _check_exists(study)
-    compacted, since = _read_parquet(study / PARQUET, columns)
-    return _with_newer_rows(study, compacted, since=since, columns=columns)
+    try:
+        compacted, since = _read_parquet(study / PARQUET, columns)
+    except WrongInput as error:
+        if damage is None:
+            raise
+        damage.append(str(error))
+        compacted, since = None, 0
+    return _with_newer_rows(study, compacted, since=since, columns=columns, damage=damage)
 
 
 def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
@@ -133,17 +141,22 @@ def _with_newer_rows(
     since: int,
     columns: Collection[str] | None,
     knobs: Mapping[str, Kind] | None = None,
+    damage: list[str] | None = None,
 ) -> pa.Table:
     """``compacted`` with the rows that are newer than ``since`` or that it lacks; columns as declared."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = _newer_rows(study / ROWS, compacted, since=since)
+    rows = _newer_rows(study / ROWS, compacted, since=since, damage=damage)
     declared = {column.name: column.kind for column in COLUMNS} | dict(knobs or {})
     old = {} if compacted is None else {field.name: _kind(field.type) for field in compacted.schema}
     further = {name: kind for name, kind in old.items() if name not in declared}
+    whole = {}
     for path, row in rows.items():
-        _check_row(row, path, declared, further)
+        with _passed_over(damage):
+            _check_row(row, path, declared, further)
+            whole[path] = row
+    rows = whole
     schema = arrow_schema({**(knobs or {}), **further})
     if columns is not None:
         kept = [field for field in schema if field.name in columns]
@@ -161,7 +174,21 @@ def _with_newer_rows(
     return pa.concat_tables(parts)
 
 
-def _newer_rows(folder: Path, compacted: pa.Table | None, *, since: int) -> dict[Path, dict[str, Any]]:
+@contextmanager
+def _passed_over(damage: list[str] | None) -> Iterator[None]:
+    """Add to ``damage``, where it is given, why a file inside the block could not be read; one that went is none."""
+    try:
+        yield
+    except (WrongInput, FileNotFoundError) as error:
+        if damage is None:
+            raise
+        if isinstance(error, WrongInput):
+            damage.append(str(error))
+
+
+def _newer_rows(
+    folder: Path, compacted: pa.Table | None, *, since: int, damage: list[str] | None = None
+) -> dict[Path, dict[str, Any]]:
     """Path → row of every row file that ``compacted`` lacks or that is not older than ``since``, by name."""
     try:
         with os.scandir(folder) as entries:
@@ -169,11 +196,12 @@ def _newer_rows(folder: Path, compacted: pa.Table | None, *, since: int) -> dict
     except FileNotFoundError:
         return {}
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
-    return {
-        folder / entry.name: read_row(folder / entry.name)
-        for entry in sorted(files, key=lambda entry: entry.name)
-        if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since
-    }
+    rows = {}
+    for entry in sorted(files, key=lambda entry: entry.name):
+        with _passed_over(damage):
+            if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since:
+                rows[folder / entry.name] = read_row(folder / entry.name)
+    return rows
 
 
 def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:

@@ -17,7 +17,7 @@ from analysis import curves, table
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS
 
-__all__ = ["Epochs", "Stage", "Timeline", "Trial", "Worker", "read"]
+__all__ = ["Stage", "Timeline", "Trial", "Worker", "read"]
 
 How = Literal["made", "read", "waited", "failed"]
 Phase = Literal["waiting", "stage"]
@@ -103,19 +103,6 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Epochs:
-    """Epochs of training that were run, and those that had to be: of every stage once."""
-
-    executed: int
-    needed: int
-
-    @property
-    def ratio(self) -> float | None:
-        """1 where nothing was trained twice; None where nothing was trained."""
-        return self.executed / self.needed if self.needed else None
-
-
-@dataclass(frozen=True)
 class Timeline:
     """A study's workers, in the order in which they began."""
 
@@ -133,21 +120,6 @@ class Timeline:
     def start(self) -> float:
         """When the first trial began."""
         return min(trial.start for trial in self.trials)
-
-    @property
-    def epochs(self) -> Epochs:
-        """The study's epochs as its spans tell them.
-
-        A stage that a trial read and that no row's trial made was made by one that left no row, and counts as made
-        once. What a worker had trained of a stage when it was killed is in nobody's span and is not counted.
-        """
-        made: dict[str, int] = defaultdict(int)
-        epochs: dict[str, int] = {}
-        for stage in (stage for trial in self.trials for stage in trial.stages if stage.how != "failed"):
-            epochs[stage.key] = stage.epochs
-            made[stage.key] += stage.how == "made"
-        executed = sum(max(1, made[key]) * count for key, count in epochs.items())
-        return Epochs(executed, sum(epochs.values()))
 
 
 def read(study: Path) -> Timeline:

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis import timeline as timelines
 from analysis import trace
+from analysis.epochs import Epochs, counted
 from analysis.errors import WrongInput
 from analysis.timeline import Timeline, Worker
 
@@ -17,13 +18,13 @@ __all__ = ["print_trace"]
 
 def print_trace(study: Path, *, figure: bool, as_json: bool) -> None:
     """Write STUDY/trace.json, with ``figure`` STUDY/figures/trace as .png and .svg too, and print what it sums to."""
-    timeline = timelines.read(study)
+    timeline, epochs = timelines.read(study), counted(study)
     paths = [trace.write(timeline, study), *(_figures(timeline, study) if figure else ())]
     if as_json:
-        summary = _document(timeline) | {"files": [str(path) for path in paths]}
+        summary = _document(timeline, epochs) | {"files": [str(path) for path in paths]}
         sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
     else:
-        sys.stdout.write("\n".join([*_lines(timeline), *map(str, paths)]) + "\n")
+        sys.stdout.write("\n".join([*_lines(timeline, epochs), *map(str, paths)]) + "\n")
 
 
 def _figures(timeline: Timeline, study: Path) -> list[Path]:
@@ -39,7 +40,7 @@ def _figures(timeline: Timeline, study: Path) -> list[Path]:
         raise WrongInput(f"figures cannot be written to {folder}: {error.strerror}") from error
 
 
-def _lines(timeline: Timeline) -> list[str]:
+def _lines(timeline: Timeline, epochs: Epochs) -> list[str]:
     """A line for each worker, then the epochs; shares are of the time from a worker's first trial to its last."""
     width = max(len(worker.name) for worker in timeline.workers)
     lines = [
@@ -48,9 +49,7 @@ def _lines(timeline: Timeline) -> list[str]:
         f"between trials {_percent(worker.between, worker)}"
         for worker in timeline.workers
     ]
-    epochs = timeline.epochs
-    ratio = "" if epochs.ratio is None else f" = {epochs.ratio:.3f}"
-    lines.append(f"epochs executed / distinct epochs needed: {epochs.executed} / {epochs.needed}{ratio}")
+    lines.append(str(epochs))
     if timeline.unseen:
         lines.append(f"{timeline.unseen} trials left no spans: an earlier version ran them")
     return lines
@@ -60,8 +59,7 @@ def _percent(seconds: float, worker: Worker) -> str:
     return f"{100 * seconds / worker.seconds if worker.seconds > 0 else 0.0:5.1f}%"
 
 
-def _document(timeline: Timeline) -> dict[str, Any]:
-    epochs = timeline.epochs
+def _document(timeline: Timeline, epochs: Epochs) -> dict[str, Any]:
     return {
         "study": timeline.study,
         "workers": [

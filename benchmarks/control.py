@@ -172,7 +172,8 @@ def _search(
     place: Callable[..., Any],
     progress: Progress,
 ) -> Callable[[], None]:
-    from search.tuning import Proposals, search
+    from search.proposals import Proposals
+    from search.tuning import search
 
     sampler = Sampler(spec.space, spec.search.objectives, seed=0, sampler=spec.search.sampler)
 
@@ -200,7 +201,7 @@ def _search(
 
 
 def _place(*said: Any) -> Any:
-    from search.tuning import Place
+    from search.worker import Place
 
     return Place(*said)
 
@@ -209,7 +210,7 @@ def _idle_place(*said: Any) -> Any:
     """A place whose workbench is idle; by value, since workers cannot import what lies outside our packages."""
     from ray import cloudpickle
 
-    from search.tuning import Place
+    from search.worker import Place
 
     class IdlePlace(Place):
         def workbench(self) -> Workbench:

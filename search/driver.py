@@ -1,7 +1,8 @@
 """One driver at a time: who is writing a study, and whether he is still alive.
 
 ``STUDY/driver.json`` names the driver's host, process and its start, and is written anew every few seconds while
-he runs. On his own host a driver is dead when his process is; seen from another host, when the file is old.
+he runs, with what he tells of his work. On his own host a driver is dead when his process is; seen from another
+host, when the file is old.
 """
 
 from __future__ import annotations
@@ -20,21 +21,29 @@ from typing import Any
 from analysis.errors import WrongInput
 from trial.durable import write_durably
 
-__all__ = ["driving"]
+__all__ = ["DRIVER", "Tells", "driving", "seen"]
 
 DRIVER = "driver.json"
+
+Tells = dict[str, Any]
+"""What a driver tells of his work, ready for JSON: ``budget``, ``doing``, ``running``. Values are replaced, never
+changed: the heart beats on a thread of its own."""
+
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 """From another host's point of view a driver is dead after so long without a beat."""
 
 
 @contextmanager
-def driving(study: Path, *, cure: str = "wait for it, stop it, or name another folder with --study") -> Iterator[None]:
+def driving(study: Path, *, cure: str = "wait for it, stop it, or name another folder with --study") -> Iterator[Tells]:
     """Be the study's driver inside the block; raises WrongInput, which ends with ``cure``, where another one is alive.
 
-    A driver that was killed leaves its file behind, which stops nobody.
+    Yields a mapping: what is put there is in the file from the next beat on. A driver that was killed leaves its file
+    behind, which stops nobody.
     """
     own = {"host": socket.gethostname(), "pid": os.getpid(), "process_started": _process_started(os.getpid())}
+    own["began"] = time.time()
+    tells: Tells = {}
     path = study / DRIVER
     with _alone(study):
         other = _read(path)
@@ -47,16 +56,22 @@ def driving(study: Path, *, cure: str = "wait for it, stop it, or name another f
         while not over.wait(BEAT_SECONDS):
             # A missed beat is no harm, and a full disk is found by whoever writes a row.
             with suppress(OSError):
-                _beat(path, own)
+                _beat(path, {**tells, **own})
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield tells
     finally:
         over.set()
         thread.join()
         path.unlink(missing_ok=True)
+
+
+def seen(study: Path) -> dict[str, Any] | None:
+    """What the study's driver says of himself and tells, and whether he ``is_alive``; None where there is none."""
+    driver = _read(study / DRIVER)
+    return None if driver is None else driver | {"is_alive": _is_alive(driver)}
 
 
 @contextmanager
@@ -78,7 +93,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         driver = json.loads(path.read_bytes())
         return {**driver, "pid": int(driver["pid"]), "heartbeat": float(driver["heartbeat"])}
-    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,33 +11,30 @@ from pathlib import Path
 from types import FrameType
 
 from analysis import curves, front_table, report, table
+from analysis.epochs import counted
 from analysis.errors import WorkFailed, WrongInput
 from analysis.summary import summarise
 from methods import catalogue
 from methods.core.method import Method
 from search.driver import driving
+from search.followers import mirrored
 from search.last_words import last_words
-from search.order import Order
-from search.progress import Progress, most_frequent, on_this_terminal
+from search.loggers import check_installed
+from search.outcomes import most_frequent
+from search.progress import on_this_terminal
 from search.ranges import Among, Wholes
+from search.rest import run_rest
 from search.restarts import RayLost, until_done
-from search.space import Flat, Group
+from search.space import Group
 from search.spec import Spec, load
-from search.stopping import Stopping
 from search.study import enter, own_rows
-from search.warm_start import teach
-from trial import data, epoch_log
+from trial import data
 from trial.data import Splits
 from trial.networks import build, check_fits
-from trial.recipe import Recipe, columns, trial_id
-from trial.rows import Row, read, writable, write
+from trial.recipe import columns, trial_id
+from trial.rows import Row, writable
 
 __all__ = ["check_methods", "run", "unmoved"]
-
-COMPACT_SECONDS = 10.0
-LEARNING = {"tpe", "nsga2"}
-LOOKAHEAD = 16
-"""So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
 
 
 def run(name: str, *, study: Path | None, settings: Sequence[str], address: str | None = None) -> None:
@@ -52,9 +48,10 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
     # Here, before anything is started or written: broken data is found, and decoded once for all workers.
     splits = data.load(spec.data)
     check_methods(spec, splits)
+    check_installed(spec.search.loggers)
     with _terminated_as_interrupted(), writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with driving(folder):
+        with driving(folder) as tells:
             spec = enter(folder, spec, splits)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             progress = on_this_terminal(
@@ -63,11 +60,13 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
                 objectives=spec.search.objectives,
                 rows=rows,
                 constraints=spec.constraints,
+                tells=tells,
             )
+            dense = trial_id(None, spec.experiment(), fingerprint=splits.fingerprint)
 
             def attempt() -> None:
                 try:
-                    _go_on(spec, folder, progress, fingerprint=splits.fingerprint, address=address)
+                    run_rest(spec, folder, progress, fingerprint=splits.fingerprint, address=address)
                 except RayLost:
                     # Rows of trials whose end Ray did not live to tell.
                     known = {row["trial"] for row in progress.rows}
@@ -77,10 +76,11 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
                     raise
 
             try:
-                with last_words(
+                ended = last_words(
                     "prunefront: the search was ended from outside, or by its Ray; "
                     f"all finished trials are safe in {folder}; run the same command to continue"
-                ):
+                )
+                with ended, mirrored(spec.search.storage, folder, progress, experiment=dense):
                     until_done(attempt, rows=lambda: len(progress.rows), say=progress.say)
             except KeyboardInterrupt:
                 done = len(progress.rows)
@@ -132,80 +132,6 @@ def _examples(example: Method, group: Group) -> Iterator[Method]:
     yield example
 
 
-def _go_on(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, address: str | None) -> None:
-    """Run what is left of the budget; nothing where nothing is left."""
-    sampler = spec.sampler()
-    for taken in teach(sampler, spec, study=folder, fingerprint=fingerprint):
-        progress.taught.append(str(taken))
-    for row in progress.rows:
-        sampler.remember(row)
-    left = spec.search.trials - len(progress.rows)
-    progress.dense = read(folder, trial_id(None, spec.experiment(), fingerprint=fingerprint))
-    if left <= 0 or sampler.is_used_up:
-        return
-    if progress.rows:
-        progress.say(f"{len(progress.rows)} of {spec.budget} trials are in {folder}: going on")
-
-    from search.session import session
-
-    with session(workers=spec.workers, address=address) as tune_folder:
-        from search.claims import RayClaims
-        from search.tuning import Place, Proposals, dense_network, search
-
-        study = folder.resolve()
-        place = Place(
-            spec.experiment(),
-            study,
-            study.name,
-            Path.cwd(),
-            claims=None if address is None else RayClaims(study),
-            rungs=spec.search.rungs,
-            time_limit=spec.search.time_limit,
-        )
-        if progress.dense is None or progress.dense["state"] != "complete":
-            progress.dense = dense_network(
-                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs)
-            )
-        if progress.dense["state"] != "complete":
-            raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
-        progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
-        progress.begin()
-
-        def parent_of(recipe: Flat) -> str | None:
-            return Recipe.parse(recipe, place.experiment, where="search").parent
-
-        def finished(row: Row) -> None:
-            if row["state"] == "stopped":  # its worker knows of no stop
-                write(folder, row)
-            progress.finished(row)
-
-        # Every complete trial's parent is stored.
-        knobs = [spec.space.trace(row) for row in progress.rows if row["state"] == "complete"]
-        made = [parent_of(traced[0]) for traced in knobs if traced is not None]
-        end = spec.space.largest("recovery_epochs", spec.recovery.epochs)
-        stopping = Stopping(spec.search.objectives, rungs=spec.search.rungs, end=end, factor=spec.search.factor)
-        stopping.remember(folder, progress.rows)
-        proposals = Proposals(
-            sampler,
-            order=Order(parent for parent in made if parent is not None),
-            parent_of=parent_of,
-            budget=left,
-            workers=spec.workers,
-            lookahead=LOOKAHEAD if spec.search.sampler in LEARNING else left,
-            finished=finished,
-        )
-        compacted = time.monotonic()
-
-        def turn() -> None:
-            nonlocal compacted
-            progress.turn(proposals.running)
-            if time.monotonic() - compacted > COMPACT_SECONDS:
-                table.compact(folder, columns())
-                compacted = time.monotonic()
-
-        search(place, proposals, stopping, workers=spec.workers, folder=tune_folder, turn=turn)
-
-
 def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
     """Print the front, how good it is, its figure, and what failed; raises WorkFailed where every trial did."""
     failed = [row for row in rows if row["state"] == "failed"]
@@ -228,9 +154,9 @@ def _conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
         print(f"{name}: no batch-norm scale came near zero: a larger lambda or longer sparsity training moves them")  # noqa: T201
     if failed:
         print(f"{len(failed)} of {len(rows)} trials failed, most often of {most_frequent(rows)}")  # noqa: T201
-    trained, needed = epoch_log.counted(folder)
-    if needed:
-        print(f"epochs: {trained:,} run, {needed:,} needed: {trained / needed:.3f}")  # noqa: T201
+    epochs = counted(folder)
+    if epochs.needed:
+        print(epochs)  # noqa: T201
     print(f"{len(rows)} trials are in {folder}")  # noqa: T201
 
 

@@ -16,6 +16,8 @@ from analysis.constraints import parse as parse_constraints
 from analysis.errors import WrongInput, nearest
 from analysis.schema import OBJECTIVES, measure
 from search import points
+from search.address import checked
+from search.loggers import LOGGERS, check_loggers
 from search.sampler import LISTED, SAMPLERS, Sampler
 from search.sources import gather, ready
 from search.space import Space
@@ -68,6 +70,10 @@ class Search(BaseModel):
     factor: int = Field(4, ge=2, le=1000, description="at each rung about one trial in so many goes on")
     time_limit: Seconds | None = Field(None, description="how long a trial may take, in seconds or as in 30 min")
     warm_start: tuple[Path, ...] = Field((), description="other studies, whose rows teach the sampler")
+    storage: str | None = Field(
+        None, description="an Optuna storage that mirrors the study: sqlite:///FILE, postgresql://… or journal:FILE"
+    )
+    loggers: tuple[str, ...] = Field((), description=f"who else keeps a log of trials: {', '.join(LOGGERS)}")
 
 
 class Spec(Experiment):
@@ -137,8 +143,16 @@ class Spec(Experiment):
             network = network.model_copy(update={"weights": network.weights_file.expanduser().resolve()})
         if data.folder is not None:
             data = data.model_copy(update={"folder": data.folder.expanduser().resolve()})
+        check_loggers(spec.search.loggers, where=f"{where}: search.loggers")
+        storage = spec.search.storage
+        if storage is not None:
+            storage = checked(storage, where=f"{where}: search.storage")
         warm_start = tuple(folder.expanduser().resolve() for folder in spec.search.warm_start)
-        said = {"constraints": {each.measure: each.written for each in constraints}, "warm_start": warm_start}
+        said = {
+            "constraints": {each.measure: each.written for each in constraints},
+            "warm_start": warm_start,
+            "storage": storage,
+        }
         search = spec.search.model_copy(update={**written, **said})
         measured = (*search.objectives, *search.constraints)
         latency = spec.latency or any(measure(name).taken == "when asked for" for name in measured)

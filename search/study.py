@@ -20,7 +20,15 @@ from trial.yaml_file import read, text
 __all__ = ["differences", "enter", "own_rows"]
 
 SPEC = "spec.yaml"
-MAY_CHANGE = {"search.trials", "search.time_limit", "search.warm_start", "workers", "checkpoint_every"}
+MAY_CHANGE = {
+    "search.trials",
+    "search.time_limit",
+    "search.warm_start",
+    "search.storage",
+    "search.loggers",
+    "workers",
+    "checkpoint_every",
+}
 """What another run of a study may say anew: none of it decides what comes of a recipe."""
 
 

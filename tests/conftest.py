@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.components import require
+
 # As the front door sets it: torch reads it when it loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -22,3 +24,11 @@ def shadowed(tmp_path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text("raise RuntimeError('the user\\'s own module was imported')")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _components(request: pytest.FixtureRequest) -> None:
+    """What a test is marked to need is here, or it does not run."""
+    for mark in request.node.iter_markers("needs"):
+        for component in mark.args:
+            require(component)

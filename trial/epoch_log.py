@@ -1,4 +1,4 @@
-"""Every epoch that was trained in a study, in the order in which it ended: what was done twice is seen here.
+"""Every epoch that was trained in a study, in the order in which it ended: `analysis.epochs` sees what was done twice.
 
 One text file per process, ``STUDY/epochs/HOST-PID.txt``, one line per epoch: the training's key and the epoch's number.
 Lines are not synced to the disk: a killed process loses none, and after a power cut a count that is short does no harm.
@@ -10,7 +10,7 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["EpochLog", "counted"]
+__all__ = ["EpochLog"]
 
 EPOCHS = "epochs"
 
@@ -26,17 +26,3 @@ class EpochLog:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{socket.gethostname()}-{os.getpid()}.txt").open("a") as file:
             file.write(f"{training[:16]} {epoch}\n")
-
-
-def counted(study: Path) -> tuple[int, int]:
-    """How many epochs were run in a study, and how many different ones.
-
-    More were run than there are where a worker died between two checkpoints, or a stage was lost.
-    """
-    lines = [
-        line
-        for path in (study / EPOCHS).glob("*.txt")
-        for line in path.read_text().splitlines(keepends=True)
-        if line.endswith("\n")  # a line that is being written is no epoch yet
-    ]
-    return len(lines), len(set(lines))

@@ -24,6 +24,7 @@ from trial import manifest
 from trial.claims import CLAIMS, Claims, FileClaims
 from trial.durable import sweep, write_durably
 from trial.manifest import MANIFEST, STAGES, TENSORS
+from trial.notices import Notice
 
 __all__ = ["Claims", "FileClaims", "Product", "Store", "StoreDamaged", "write_durably"]
 
@@ -84,7 +85,7 @@ class Product:
         }
 
 
-class StoreDamaged(UserWarning):
+class StoreDamaged(Notice):
     """A stage did not read back as it was written, and is made again."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis import timeline, trace
+from analysis.epochs import Epochs, counted
 from analysis.errors import WrongInput
 from analysis.gantt import gantt
 from tests.analysis import studies
@@ -117,8 +118,7 @@ def test_a_real_study_gives_a_trace_as_the_format_wants_it(real: Path) -> None:
     assert (len(stage["args"]["key"]), stage["args"]["made"]) == (16, "made")
     assert second[1]["args"]["made"] == "read"
     assert second[0]["args"]["recipe"]["ratio"] == 0.75
-    epochs = timeline.read(real).epochs
-    assert (epochs.executed, epochs.needed) == (2 + 3, 2 + 3)
+    assert counted(real) == Epochs(2 + 3, 2 + 3)
 
 
 def test_shares_of_a_workers_time_add_up(tmp_path: Path) -> None:
@@ -133,15 +133,16 @@ def test_shares_of_a_workers_time_add_up(tmp_path: Path) -> None:
     assert [worker["busy"] for worker in said["workers"]] == [4.5, 1.0]
 
 
-def test_epochs_count_a_stage_as_often_as_it_was_made(tmp_path: Path) -> None:
-    trial(tmp_path, "1", 0, 9, span(0, 1, key="dense", epochs=5), span(1, 1, key="twice", epochs=2))
-    trial(tmp_path, "2", 10, 9, span(10, 1, key="dense", epochs=5, how="read"), span(11, 1, key="twice", epochs=2))
-    # Made by a worker that was killed before it left a row: once, by whoever it was.
-    trial(tmp_path, "3", 20, 9, span(20, 1, key="lost", epochs=7, how="waited"), span(21, 1, key="x", how="failed"))
-    trial(tmp_path, "4", 30, 9, span(30, 1, key="lost", epochs=7, how="read"))
-    epochs = timeline.read(tmp_path).epochs
-    assert (epochs.executed, epochs.needed) == (5 + 2 * 2 + 7, 5 + 2 + 7)
-    assert "epochs executed / distinct epochs needed: 16 / 14 = 1.143" in run("trace", tmp_path).stdout
+def test_epochs_that_were_run_twice_are_counted_twice(tmp_path: Path) -> None:
+    assert counted(tmp_path) == Epochs(0, 0)
+    assert counted(tmp_path).ratio is None
+    (tmp_path / "epochs").mkdir()
+    (tmp_path / "epochs" / "a-1.txt").write_text("dense 1\ndense 2\nsparse 1\n")
+    # A worker that took up from epoch 1 ran the second again; a line that is being written is no epoch yet.
+    (tmp_path / "epochs" / "b-2.txt").write_text("dense 2\ndense 3\nsparse 2")
+    assert counted(tmp_path) == Epochs(5, 4)
+    trial(tmp_path, "1", 0, 9)
+    assert "epochs executed / distinct epochs needed: 5 / 4 = 1.250" in run("trace", tmp_path).stdout
 
 
 def test_waits_have_slices_of_their_own(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from analysis.schema import DENSE
 from search import progress
-from search.progress import Drawn, Lines, most_frequent
+from search.outcomes import most_frequent
+from search.progress import Drawn, Lines
 from search.space import Space
 from trial.rows import blank
 from trial.training import Epoch

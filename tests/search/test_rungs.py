@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from analysis.errors import WrongInput
 from analysis.schema import MEASURES, measure
-from benchmarks.rungs import Curves, play
 from search.rungs import LEARNED, Rungs, beaters, epsilon_net
 
 OBJECTIVES = ("val_accuracy", "macs")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from analysis.curves import of_trial
 from search.stopping import Stopping
 from trial import curves
 
@@ -22,7 +23,7 @@ def written(study: Path, trial: str, accuracies: dict[int, float], *, stage: str
         {"stage": stage if epoch else "cut", "round": round_, "epoch": epoch, "val_loss": 1.0, "val_accuracy": accuracy}
         for epoch, accuracy in accuracies.items()
     ]
-    curves.write(study, trial, [*curves.read(study, trial), *epochs])
+    curves.write(study, trial, [*of_trial(study, trial)["epochs"], *epochs], [])
 
 
 def test_a_trial_that_another_beats_is_stopped_and_one_that_none_beats_goes_on() -> None:
@@ -61,9 +62,9 @@ def test_rungs_are_remembered_from_curves_at_their_epochs_not_from_what_came_lat
 def test_only_the_last_round_is_compared_and_new_statistics_stand_for_the_cut(tmp_path: Path) -> None:
     written(tmp_path, "a", {0: 0.9, 1: 0.9})
     written(tmp_path, "a", {0: 0.2, 1: 0.4}, round_=2)
-    curve = curves.read(tmp_path, "a")
+    curve = of_trial(tmp_path, "a")["epochs"]
     recalibrated = {"stage": "recalibration", "round": 2, "epoch": 0, "val_loss": 1.0, "val_accuracy": 0.3}
-    curves.write(tmp_path, "a", [*curve[:3], recalibrated, *curve[3:]])
+    curves.write(tmp_path, "a", [*curve[:3], recalibrated, *curve[3:]], [])
     judge = stopping(0, 1)
     judge.remember(tmp_path, [row("a", 0.4, 100) | COURSE])
     assert judge.goes_on(row("b", 0.5, 100), 1)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from analysis import curves
+from analysis.epochs import Epochs, counted
 from tests.trial import tiny
-from trial import curves, epoch_log, plan, rows
+from trial import plan, rows
 from trial.experiment import Experiment
 from trial.inventory import stages
 from trial.links import links
@@ -95,7 +97,7 @@ def test_at_a_rung_the_row_says_what_is_known_there(tmp_path: Path) -> None:
     assert isinstance(first, Rung)
     assert isinstance(second, Rung)
     steps.close()
-    curve = curves.read(tmp_path, first.known["trial"])
+    curve = curves.of_trial(tmp_path, first.known["trial"])["epochs"]
     by_epoch = {epoch["epoch"]: epoch for epoch in curve}
     for rung, epoch in ((first, 0), (second, 2)):
         assert rung.known["state"] == "stopped"
@@ -182,18 +184,8 @@ def test_a_kill_costs_no_more_than_the_epochs_since_the_last_checkpoint(
             killed.run(recipe(killed, asked))
     again = killed.run(recipe(killed, asked))
     assert outcome(again) == outcome(undisturbed)
-    run, needed = epoch_log.counted(tmp_path / "killed")
-    assert epoch_log.counted(tmp_path / "whole") == (needed, needed)
-    assert run - needed == 1, "epoch 7 was run after the checkpoint at 6, epoch 8 was not noted"
-
-
-def test_epochs_that_were_run_twice_are_counted_twice(tmp_path: Path) -> None:
-    log = epoch_log.EpochLog(tmp_path)
-    assert epoch_log.counted(tmp_path) == (0, 0)
-    for training, epoch in (("a" * 64, 1), ("a" * 64, 2), ("b" * 64, 1), ("a" * 64, 2)):
-        log.note(training, epoch)
-    assert epoch_log.counted(tmp_path) == (4, 3)
-    (file,) = (tmp_path / "epochs").iterdir()
-    with file.open("a") as half:
-        half.write("aaaa")
-    assert epoch_log.counted(tmp_path) == (4, 3)
+    disturbed, whole_ones = counted(tmp_path / "killed"), counted(tmp_path / "whole")
+    assert whole_ones == Epochs(disturbed.needed, disturbed.needed)
+    assert disturbed.executed - disturbed.needed == 1, (
+        "epoch 7 was run after the checkpoint at 6, epoch 8 was not noted"
+    )

@@ -1,0 +1,127 @@
+"""What Tune asks for recipes and tells results: the sampler behind Ray Tune's own interface."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.order import Order, Proposal
+from search.sampler import Sampler
+from search.space import Flat
+from trial.rows import Row
+
+__all__ = ["Proposals"]
+
+
+class Proposals(Searcher):
+    """Hands the sampler's proposals to Tune, and each trial's row to the sampler and to whoever listens.
+
+    Tune calls ``suggest`` whenever it could start a trial and ``on_trial_complete`` once for each that it started.
+
+    Args:
+        sampler: Asked for recipes, and told what became of them.
+        order: Of those that wait; with the parents that are there already.
+        parent_of: Names the network that a recipe shares with others, see `Recipe.parent`.
+        budget: How many recipes to run.
+        workers: How many at once.
+        lookahead: How many may wait.
+        finished: Called with every row, a stopped trial's before it is told to the sampler: it has to be written.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        *,
+        order: Order,
+        parent_of: Callable[[Flat], str | None],
+        budget: int,
+        workers: int,
+        lookahead: int,
+        finished: Callable[[Row], None],
+        say: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.under_way: dict[str, dict[str, Any]] = {}
+        """Recipe and start of each trial that runs, by Tune's name for it."""
+        self.broken: OSError | None = None
+        self.lost_in_a_row = 0
+        self._sampler = sampler
+        self._order = order
+        self._parent_of = parent_of
+        self._left = budget
+        self._workers = workers
+        self._lookahead = lookahead
+        self._finished = finished
+        self._say = say
+        self._running: dict[str, Proposal] = {}
+
+    @property
+    def running(self) -> int:
+        """How many trials are under way."""
+        return len(self._running)
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:  # noqa: ARG002
+        """Accept that Tune knows no metric: objectives are the sampler's."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """Propose a recipe, or nothing for now, or say that the search is over."""
+        if len(self._running) >= self._workers:
+            return None
+        proposal = self._next()
+        if proposal is None:
+            # Not over yet: a trial whose worker dies gives its place in the budget back.
+            return None if self._running else Searcher.FINISHED
+        self._running[trial_id] = proposal
+        self.under_way[trial_id] = {"recipe": proposal.recipe, "since": time.time()}
+        return {"recipe": proposal.recipe}
+
+    def _next(self) -> Proposal | None:
+        """The next proposal, asked for only where none of those that wait can be run."""
+        while (proposal := self._order.take()) is None and self._left and len(self._order) < self._lookahead:
+            asked = self._sampler.ask()
+            if asked is None:
+                return None
+            number, recipe = asked
+            self._left -= 1
+            self._order.add(Proposal(number, recipe, self._parent_of(recipe)))
+        return proposal
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the sampler what became of a trial: its row, or that its worker was lost."""
+        proposal = self._running.pop(trial_id)
+        self._order.ended(proposal)
+        del self.under_way[trial_id]
+        for notice in (result or {}).get("notices", ()):
+            self._say(notice)
+        if result is not None and "broken" in result:
+            self.broken = OSError(*result["broken"])
+        if error or result is None or "row" not in result:
+            self._left += 1
+            self.lost_in_a_row += 1
+            self._sampler.tell(proposal.number, None)
+            return
+        row = json.loads(result["row"])
+        self.lost_in_a_row = 0
+        self._finished(row)
+        self._sampler.tell(proposal.number, row)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Let go of those that waited for the network that this trial has made."""
+        parent = self._running[trial_id].parent
+        if "parent" in result and parent is not None:
+            self._order.made(parent)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles what it is given, to restore a search that we go on with from the rows."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing is kept: the rows are what a search goes on from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was kept."""

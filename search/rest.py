@@ -1,0 +1,104 @@
+"""What is left of a study's budget: the sampler and the rungs as the rows have taught them, and Ray to run trials."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from analysis import table
+from analysis.errors import WorkFailed
+from search.followers import logged
+from search.order import Order
+from search.progress import Progress
+from search.space import Flat
+from search.spec import Spec
+from search.stopping import Stopping
+from search.warm_start import teach
+from trial.recipe import Recipe, columns, trial_id
+from trial.rows import Row, read, write
+
+__all__ = ["run_rest"]
+
+COMPACT_SECONDS = 10.0
+LEARNING = {"tpe", "nsga2"}
+LOOKAHEAD = 16
+"""So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
+
+
+def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, address: str | None) -> None:
+    """Run what is left of the budget; nothing where nothing is left."""
+    sampler = spec.sampler()
+    progress.taught = [str(taken) for taken in teach(sampler, spec, study=folder, fingerprint=fingerprint)]
+    for row in progress.rows:
+        sampler.remember(row)
+    left = spec.search.trials - len(progress.rows)
+    progress.dense = read(folder, trial_id(None, spec.experiment(), fingerprint=fingerprint))
+    if left <= 0 or sampler.is_used_up:
+        return
+    if progress.rows:
+        progress.say(f"{len(progress.rows)} of {spec.budget} trials are in {folder}: going on")
+
+    from search.session import session
+
+    with (
+        session(workers=spec.workers, address=address) as tune_folder,
+        logged(spec.search.loggers, folder, progress),
+    ):
+        from search.claims import RayClaims
+        from search.proposals import Proposals
+        from search.tuning import search
+        from search.worker import Place, dense_network
+
+        study = folder.resolve()
+        place = Place(
+            spec.experiment(),
+            study,
+            study.name,
+            Path.cwd(),
+            claims=None if address is None else RayClaims(study),
+            rungs=spec.search.rungs,
+            time_limit=spec.search.time_limit,
+        )
+        if progress.dense is None or progress.dense["state"] != "complete":
+            progress.dense = dense_network(
+                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs), say=progress.say
+            )
+        if progress.dense["state"] != "complete":
+            raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
+        progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
+        progress.begin()
+
+        def parent_of(recipe: Flat) -> str | None:
+            return Recipe.parse(recipe, place.experiment, where="search").parent
+
+        def finished(row: Row) -> None:
+            if row["state"] == "stopped":  # its worker knows of no stop
+                write(folder, row)
+            progress.finished(row)
+
+        # Every complete trial's parent is stored.
+        knobs = [spec.space.trace(row) for row in progress.rows if row["state"] == "complete"]
+        made = [parent_of(traced[0]) for traced in knobs if traced is not None]
+        end = spec.space.largest("recovery_epochs", spec.recovery.epochs)
+        stopping = Stopping(spec.search.objectives, rungs=spec.search.rungs, end=end, factor=spec.search.factor)
+        stopping.remember(folder, progress.rows)
+        proposals = Proposals(
+            sampler,
+            order=Order(parent for parent in made if parent is not None),
+            parent_of=parent_of,
+            budget=left,
+            workers=spec.workers,
+            lookahead=LOOKAHEAD if spec.search.sampler in LEARNING else left,
+            finished=finished,
+            say=progress.say,
+        )
+        compacted = time.monotonic()
+
+        def turn() -> None:
+            nonlocal compacted
+            progress.turn(proposals.running, list(proposals.under_way.values()))
+            if time.monotonic() - compacted > COMPACT_SECONDS:
+                table.compact(folder, columns())
+                compacted = time.monotonic()
+
+        search(place, proposals, stopping, workers=spec.workers, folder=tune_folder, turn=turn)

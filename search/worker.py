@@ -1,0 +1,151 @@
+"""What runs trials in a process of its own: Ray's side of `trial.workbench`.
+
+A worker writes a trial's row durably before it reports to Tune: nothing that Tune or Ray knows is needed to go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from analysis.errors import WorkFailed
+from search.restarts import losses_of_ray
+from search.time_limit import TimeLimit
+from trial.claims import Claims
+from trial.experiment import Experiment
+from trial.notices import noticed
+from trial.plan import Rung, Step
+from trial.recipe import Recipe
+from trial.rows import Row
+from trial.training import Epoch
+from trial.workbench import Workbench
+
+__all__ = ["Place", "Worker", "dense_network"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker needs to open its workbench and run trials there."""
+
+    experiment: Experiment
+    study: Path
+    name: str
+    """What rows call the study."""
+    code: Path
+    """The folder that the user started in: where a network of his own is imported from."""
+    claims: Claims | None = None
+    """Who makes a stage, in a cluster; file locks where it is left out."""
+    rungs: tuple[int, ...] = ()
+    """Epochs of recovery at which trials report, and may be stopped."""
+    time_limit: float | None = None
+    """Seconds that a trial may take."""
+
+    def workbench(self) -> Workbench:
+        """Load the data and be ready for trials."""
+        # Last, so that a folder of the user's called analysis or trial never shadows ours.
+        if str(self.code) not in sys.path:
+            sys.path.append(str(self.code))
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims)
+
+
+class Worker(tune.Trainable):
+    """Runs one recipe after another at a workbench of its own."""
+
+    def setup(self, config: dict[str, Any], place: Place | None = None) -> None:
+        """Open the workbench, once for all trials of this worker."""
+        assert place is not None, "Tune was given the place with the class"
+        self._place = place
+        self._workbench = place.workbench()
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next recipe, whether the one before ended or was stopped; the workbench stays as it is."""
+        self._steps.close()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Go on to the next rung, or to the end. What no trial can help, such as a full disk, is for the driver."""
+        with noticed() as notices:
+            return {**self._next(), "notices": notices}
+
+    def _next(self) -> dict[str, Any]:
+        try:
+            with self._limit:
+                step = next(self._steps)
+        except StopIteration as end:
+            return {"done": True, "row": json.dumps(end.value)}
+        except OSError as error:
+            return {"done": True, "broken": [error.errno, error.strerror or str(error)]}
+        if isinstance(step, Rung):
+            return {"done": False, "rung": step.epoch, "row": json.dumps(step.known)}
+        return {"done": False, "parent": True}
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        recipe = Recipe.parse(config["recipe"], self._workbench.experiment, where="search")
+        self._steps = self._trial(recipe)
+        self._limit = TimeLimit(self._place.time_limit, partial(self._workbench.give_up, recipe))
+
+    def _trial(self, recipe: Recipe) -> Generator[Step, None, Row]:
+        # Nobody is asked to run a trial that has a row: a worker before this one left it, and died.
+        known = self._workbench.row(recipe)
+        return known if known is not None else (yield from self._workbench.steps(recipe, rungs=self._place.rungs))
+
+
+def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:
+    """Train the dense network on a worker, before the trials that all start from it; its row."""
+    gpu = 1 if torch.cuda.is_available() else 0
+    made: Any = ray.remote(num_cpus=1, num_gpus=gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
+    row: Row = {}
+    for reference in made:
+        with losses_of_ray("the dense network's worker failed"):
+            said = ray.get(reference)
+        if isinstance(said, Epoch):
+            on_epoch(said)
+        elif isinstance(said, OSError | WorkFailed):
+            raise said
+        elif isinstance(said, str):
+            say(said)
+        else:
+            row = said
+    return row
+
+
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | str]:
+    """Yield every epoch as it ends, then notices and the row, or the error that kept it from being written."""
+    said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | str | None] = queue.SimpleQueue()
+
+    def train() -> None:
+        try:
+            with noticed() as notices:
+                row = place.workbench().dense(on_epoch=said.put)
+            for notice in notices:
+                said.put(notice)
+            said.put(row)
+        except OSError as error:
+            said.put(OSError(error.errno, error.strerror or str(error)))
+        except WorkFailed as error:
+            said.put(error)
+        finally:
+            said.put(None)
+
+    # A daemon: a worker whose search was ended does not wait for the training to end.
+    thread = threading.Thread(target=train, daemon=True)
+    thread.start()
+    while (each := said.get()) is not None:  # Ray sends into the generator, which `yield from` would hand on
+        yield each
+    thread.join()
