@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from methods import method
-from search.forecast import Forecast
+from search.forecast import Forecast, most
 from search.ranges import Among
 from search.space import Group
 from search.spec import Spec
@@ -75,8 +75,9 @@ def _of_trainings(spec: Spec, splits: Splits) -> Iterator[str]:
 
 
 def _of_rounds(spec: Spec) -> Iterator[str]:
-    epochs = spec.space.largest("recovery_epochs", spec.recovery.epochs)
-    said = any("recovery_epochs" in group.knobs for group in spec.space.methods.options.values())
+    searched = [group.knobs.get("recovery_epochs") for group in spec.space.methods.options.values()]
+    epochs = max(most(each, spec.recovery.epochs) for each in searched)
+    said = any(each is not None for each in searched)
     place = "recovery_epochs" if said else "recovery.epochs"
     rounds = spec.space.largest("rounds", 1)
     if rounds > 1 and epochs == 0:

@@ -14,7 +14,7 @@ from trial.experiment import Experiment
 from trial.links import links
 from trial.recipe import Recipe
 
-__all__ = ["Forecast", "Work", "forecast", "hours"]
+__all__ = ["Forecast", "Work", "forecast", "hours", "most"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Stages:
             if is_last and recipe.course.control == "scratch":
                 epochs = experiment.dense.epochs + round_ * training.epochs
                 epochs += recipe.sparsity.epochs if recipe.sparsity is not None else 0
-                self._trained("scratch", network, epochs)
+                self._trained("scratch", (network, epochs), epochs)
                 continue
             for link in links(training):
                 keeps = link.may_go_on or (not is_last and link.last == training.epochs)
@@ -137,7 +137,7 @@ def _bounded(spec: Spec, experiment: Experiment, *, dense: Work) -> Forecast:
     cuts = recoveries = epochs = scratch = 0
     for group in space.methods.options.values():
         rounds = _rounds(group)
-        each = _most(group.knobs.get("recovery_epochs"), experiment.recovery.epochs)
+        each = most(group.knobs.get("recovery_epochs"), experiment.recovery.epochs)
         cuts, epochs = max(cuts, rounds), max(epochs, rounds * each)
         recoveries = max(recoveries, rounds if each else 0)
         controls = group.knobs.get("control")
@@ -159,17 +159,17 @@ def _rounds(group: Group) -> int:
     if not isinstance(schedule, Branch):
         return 1
     return max(
-        _most(option.knobs.get("rounds"), 1) + int(_last(option.knobs.get("initial"), 0.0) > 0)
+        most(option.knobs.get("rounds"), 1) + int(_last(option.knobs.get("initial"), 0.0) > 0)
         for option in schedule.options.values()
     )
 
 
-def _most(searched: Searched | Branch | None, default: int) -> int:
+def most(searched: Searched | Branch | None, default: int) -> int:
+    """The largest whole number that is tried for a knob; ``default`` where it is not searched."""
     return int(_last(searched, default))
 
 
 def _last(searched: Searched | Branch | None, default: float) -> float:
-    """The largest value that is tried for a knob; the default where it is not searched."""
     match searched:
         case Among(values):
             return max(float(each) for each in values)

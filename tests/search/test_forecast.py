@@ -54,7 +54,8 @@ def test_rounds_share_their_first_cuts() -> None:
     by_hand |= {("1/20", "1/10", "3/20", "1/5"), ("1/5",), ("1/5", "2/5")}
     by_hand |= {("1/10", "1/5", "3/10"), ("1/10", "1/5", "3/10", "2/5")}
     assert known.cuts == len(by_hand)
-    assert known.recovery.epochs == 3 * len(by_hand)
+    # Where .2 in two rounds ends, .4 in four goes on with the optimiser's momentum: a stage of its own.
+    assert known.recovery == Work(len(by_hand) + 1, 3 * (len(by_hand) + 1))
 
 
 def test_a_control_trains_from_scratch_for_all_epochs_together() -> None:
@@ -116,7 +117,7 @@ def test_a_search_trains_what_was_forecast(tmp_path: Path) -> None:
     spec = spec_of(
         {
             "filter-l1": {"ratio": [0.25, 0.5], "schedule": {"one-shot": "any", "stepwise": {"rounds": 2}}},
-            "slimming": {"ratio": 0.5, "penalty": {"l1": {"lambda": [1e-4, 1e-2]}}, "control": ["none", "scratch"]},
+            "slimming": {"ratio": 0.5, "penalty": {"l1": {"lambda": 1e-3}}, "control": ["none", "scratch"]},
         },
         recipe={"recovery_epochs": [1, 2], "recovery_schedule": "constant"},
     )

@@ -8,10 +8,10 @@ import pytest
 from methods import catalogue
 from search.check import describe
 from search.sampler import Sampler
-from search.sources import gather
-from search.spec import Spec, load, ready
+from search.spec import load, ready
 from trial.recipe import Recipe
 from trial.workbench import Workbench
+from trial.yaml_file import read
 
 DOCUMENTS = [f"doc-00{number}" for number in range(5)]
 ON_DIGITS = "data=digits"
@@ -19,10 +19,6 @@ ON_DIGITS = "data=digits"
 
 
 def profiles(name: str) -> list[str]:
-    given = gather(name, settings=["profile=null"], model=Spec)
-    del given
-    from trial.yaml_file import read
-
     return list(read(ready()[name]).get("profiles", {}))
 
 

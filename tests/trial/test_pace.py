@@ -1,6 +1,5 @@
 """How fast a network trains: counted by a clock that tests turn."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ def experiment(**dense: Any) -> Experiment:
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images trained on in each step; a clock in which a trained image takes 3 s, one looked at 1 s, a step 8 s."""
     now, steps = [0.0], []
 
@@ -43,7 +42,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(pace, "train", train)
     monkeypatch.setattr(pace, "evaluate", evaluate)
     monkeypatch.setattr(pace.time, "process_time", lambda: now[0])
-    yield steps
+    return steps
 
 
 def test_an_image_takes_its_share_of_a_whole_step(work: list[int], splits: data.Splits) -> None:
