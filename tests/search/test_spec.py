@@ -6,7 +6,10 @@ import yaml
 from analysis.errors import WrongInput
 from analysis.schema import OBJECTIVES
 from search.check import describe
+from search.launch import check_methods
 from search.spec import Spec, load, ready
+from tests.trial.images import splits
+from trial.recipe import Recipe
 
 SMALL = {
     "network": {"name": "seed-cnn", "width": 0.125},
@@ -92,6 +95,16 @@ def test_an_objective_of_latency_has_every_trial_timed(tmp_path: Path) -> None:
         (["search.trails=3"], "'trails' is not a setting: did you mean trials.*search.trails"),
         (["serach.trials=3"], "'serach' is not a setting: did you mean search"),
         (["search.trials=0"], "trials.*got 0.*search.trials"),
+        (["search.constraints={val_acuracy: '>= .9'}"], "did you mean val_accuracy.*search.constraints.val_acuracy"),
+        (["search.constraints={gzip_bytes: '<= 2 ms'}"], "accepted units are B, .* got 'ms'"),
+        (["search.constraints=[macs]"], "constraints takes a mapping.*search.constraints"),
+        (["search.sampler=grid",
+          "search.methods={slimming: {ratio: .5, penalty: {l1: {lambda: {log: [1e-5, 1e-3]}}}}}"],
+         r"grid sampler tries every recipe, and slimming.penalty.l1.lambda is continuous: give a list such as lambda: "
+         r".*search.methods.slimming.penalty.l1.lambda"),
+        (["search.points=[{method: filter-l1, ratio: .5}]"], "points belong to the sampler points, got sampler tpe"),
+        (["search.sampler=points"], "the sampler points tries search.points alone: leave methods out"),
+        (["search.warm_start=studies/a"], "warm_start.*got 'studies/a'"),
         (["workers=0"], "workers.*got 0"),
         (["search.methods=null"], "methods takes names"),
         (["search"], "--set takes path=value"),
@@ -115,3 +128,67 @@ def test_imagenet_is_no_path_and_a_weights_file_is(tmp_path: Path, monkeypatch: 
     for given, frozen in (("imagenet", "imagenet"), ("w.safetensors", str(tmp_path / "w.safetensors"))):
         spec, _ = load(str(write(tmp_path, network={"name": "vgg16", "weights": given})))
         assert spec.model_dump(mode="json")["network"]["weights"] == frozen
+
+
+POINTS = [
+    {"method": "slimming", "ratio": 0.5, "penalty": "lp", "lambda": 1e-4, "p": 0.5},
+    {"method": "filter-l1", "ratio": 0.4},
+    {"method": "filter-l1", "ratio": 0.2, "scope": "global", "recovery_epochs": 2},
+    {"method": "slimming", "ratio": 0.5, "penalty": "l1", "lambda": 1e-3, "recovery_rate": 0.01},
+]
+
+
+def listed(points: object) -> Spec:
+    given = {**SMALL, "network": "vgg16-bn", "search": {"sampler": "points", "points": points}}
+    spec: Spec = Spec.parse(given, where="spec.yaml")
+    return spec
+
+
+def test_listed_points_are_run_in_their_order_and_each_is_known_by_its_row() -> None:
+    spec = listed(POINTS)
+    assert (spec.size, spec.budget, spec.search.trials) == (4, 4, 4)
+    assert Spec.parse(yaml.safe_load(yaml.safe_dump(spec.model_dump(mode="json"))), where="") == spec
+    proposed = [proposal[1] for proposal in iter(spec.sampler().ask, None)]
+    for said, recipe in zip(POINTS, proposed, strict=True):
+        assert {name: recipe[name] for name in said} == said
+        assert Recipe.parse(recipe, spec.experiment(), where="") == Recipe.parse(said, spec.experiment(), where="")
+        row = Recipe.parse(said, spec.experiment(), where="").columns()
+        traced = spec.space.trace(row)
+        assert traced is not None
+        assert traced[0] == recipe
+    check_methods(spec, splits())
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([], r"points takes a list of recipes.*spec.yaml: search.points"),
+        ([{"method": "filter-l1", "ratio": 0.5}, "filter-l1"], r"a point is a recipe.*search.points.1"),
+        ([{"method": "filter-l2", "ratio": 0.5}], r"filter-l1.*search.points.0"),
+        ([{"method": "filter-l1", "ratio": 1.5}], r"ratio.*1.5.*search.points.0: filter-l1.ratio"),
+        ([{"ratio": 0.5}], "method is missing.*search.points.0"),
+        (
+            [{"method": "filter-l1", "ratio": 0.5}, {"method": "filter-l1", "ratio": 0.5, "schedule": "one-shot"}],
+            r"this recipe is point 0 already: list it once \(spec.yaml: search.points.1\)",
+        ),
+    ],
+)
+def test_a_wrong_point_is_named_by_its_place(points: object, message: str) -> None:
+    with pytest.raises(WrongInput, match=message) as raised:
+        listed(points)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_grid_tries_all_it_lists_unless_trials_say_less(tmp_path: Path) -> None:
+    grid = ["search.sampler=grid", "search.methods={filter-l1: {ratio: [.1, .2, .3], scope: any}}"]
+    path = write(tmp_path, search={"methods": {}})
+    assert load(str(path), settings=grid)[0].search.trials == 6
+    assert load(str(path), settings=[*grid, "search.trials=4"])[0].budget == 4
+
+
+def test_constraints_are_frozen_in_the_measures_own_units_and_have_latency_taken(tmp_path: Path) -> None:
+    settings = ["search.constraints={gzip_bytes: <= 2 MB, torch_latency_ms: < 200 us}"]
+    spec, _ = load(str(write(tmp_path)), settings=settings)
+    assert spec.search.constraints == {"gzip_bytes": "<= 2000000", "torch_latency_ms": "< 0.2"}
+    assert spec.latency
+    assert Spec.parse(spec.model_dump(mode="json"), where="") == spec
