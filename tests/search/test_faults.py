@@ -119,13 +119,14 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
     # The kernel's killer sends SIGKILL while the memory is there; Ray's own watches what is left on the machine.
     then = "os.kill(os.getpid(), signal.SIGKILL)" if killer == "the kernel" else "time.sleep(60)"
     fault = f"""
-        if hidden.shape[1] == 10 and once("allocated"):
+        if hidden.shape[1] == 10 and asked("allocate"):
             held = torch.ones({LARGE // 4})
             {then}
     """
     given = spec()
-    want = undisturbed(tmp_path / "undisturbed", given, "pass")
+    want = undisturbed(tmp_path / "undisturbed", given, fault)
     disturbed.network(tmp_path, fault)
+    (tmp_path / "allocate").touch()
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(memory[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     if free < 4 * LARGE:
@@ -139,7 +140,7 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
         driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search,
     ):
         code, said, complained = search.end()
-    assert (tmp_path / "allocated").exists()
+    assert not (tmp_path / "allocate").exists()
     assert code == 0, complained
     assert rows(tmp_path) == want
     print(said)
