@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from search.spec import Search
 from tests.search import disturbed, three_nodes
 from tests.search.disturbed import driver, last_line, rows, spec, undisturbed
 from tests.search.three_nodes import Nodes, nodes, processes, wait_until
@@ -172,6 +173,18 @@ def test_a_full_disk_ends_the_search_and_a_larger_one_lets_it_go_on(tmp_path: Pa
         subprocess.run(["umount", str(study)], check=True)
 
 
+@pytest.mark.skipif("time_limit" not in Search.model_fields, reason="a search has no time limit per trial yet")
+def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_the_others_run(cluster: Nodes, tmp_path: Path) -> None:
+    given = spec()
+    given["search"] = {**given["search"], "time_limit": 20}
+    disturbed.network(tmp_path, "if hidden.shape[1] == 10: time.sleep(100_000)")
+    with driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+        code, _, complained = search.end()
+    assert code == 0, complained
+    states = {row["ratio"]: row["state"] for row in rows(tmp_path).values()}
+    assert states == {ratio: "failed" if ratio == 0.5 else "complete" for ratio in disturbed.RATIOS}
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("where", ["here", "cluster"])
 def test_ctrl_c_ends_the_search_and_leaves_no_process(
@@ -197,17 +210,12 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
     assert last_line(complained).startswith("prunefront: interrupted")
     if times == 1:
         assert last_line(complained).endswith("trials are safe in study; run the same command to continue")
-    wait_until(
-        lambda: (
-            not [
-                pid
-                for pid in processes(mark)
-                if pid not in before and (not cluster or "ray::IDLE" not in processes(mark)[pid])
-            ]
-        ),
-        seconds=60,
-        what="processes are left",
-    )
+
+    def left() -> list[str]:
+        # A cluster keeps workers that do nothing.
+        return [said for pid, said in processes(mark).items() if pid not in before and "ray::IDLE" not in said]
+
+    wait_until(lambda: not left(), seconds=60, what="processes are left")
     with driver(folder, *options, given=given, mark=mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
