@@ -33,10 +33,10 @@ NETWORK = """
             os.write(file, f"{os.getpid()}\\n".encode())
             os.close(file)
 
-    def once(name):
+    def asked(name):
         try:
-            Path(__file__).with_name(name).touch(exist_ok=False)
-        except FileExistsError:
+            Path(__file__).with_name(name).unlink()
+        except FileNotFoundError:
             return False
         return True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from search.spec import Search
 from tests.search import disturbed, three_nodes
 from tests.search.disturbed import driver, last_line, rows, spec, undisturbed
 from tests.search.three_nodes import Nodes, nodes, processes, wait_until
@@ -119,13 +120,14 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
     # The kernel's killer sends SIGKILL while the memory is there; Ray's own watches what is left on the machine.
     then = "os.kill(os.getpid(), signal.SIGKILL)" if killer == "the kernel" else "time.sleep(60)"
     fault = f"""
-        if hidden.shape[1] == 10 and once("allocated"):
+        if hidden.shape[1] == 10 and asked("allocate"):
             held = torch.ones({LARGE // 4})
             {then}
     """
     given = spec()
-    want = undisturbed(tmp_path / "undisturbed", given, "pass")
+    want = undisturbed(tmp_path / "undisturbed", given, fault)
     disturbed.network(tmp_path, fault)
+    (tmp_path / "allocate").touch()
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(memory[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     if free < 4 * LARGE:
@@ -139,7 +141,7 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
         driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search,
     ):
         code, said, complained = search.end()
-    assert (tmp_path / "allocated").exists()
+    assert not (tmp_path / "allocate").exists()
     assert code == 0, complained
     assert rows(tmp_path) == want
     print(said)
@@ -171,6 +173,18 @@ def test_a_full_disk_ends_the_search_and_a_larger_one_lets_it_go_on(tmp_path: Pa
         subprocess.run(["umount", str(study)], check=True)
 
 
+@pytest.mark.skipif("time_limit" not in Search.model_fields, reason="a search has no time limit per trial yet")
+def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_the_others_run(cluster: Nodes, tmp_path: Path) -> None:
+    given = spec()
+    given["search"] = {**given["search"], "time_limit": 20}
+    disturbed.network(tmp_path, "if hidden.shape[1] == 10: time.sleep(100_000)")
+    with driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+        code, _, complained = search.end()
+    assert code == 0, complained
+    states = {row["ratio"]: row["state"] for row in rows(tmp_path).values()}
+    assert states == {ratio: "failed" if ratio == 0.5 else "complete" for ratio in disturbed.RATIOS}
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("where", ["here", "cluster"])
 def test_ctrl_c_ends_the_search_and_leaves_no_process(
@@ -196,17 +210,12 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
     assert last_line(complained).startswith("prunefront: interrupted")
     if times == 1:
         assert last_line(complained).endswith("trials are safe in study; run the same command to continue")
-    wait_until(
-        lambda: (
-            not [
-                pid
-                for pid in processes(mark)
-                if pid not in before and (not cluster or "ray::IDLE" not in processes(mark)[pid])
-            ]
-        ),
-        seconds=60,
-        what="processes are left",
-    )
+
+    def left() -> list[str]:
+        # A cluster keeps workers that do nothing.
+        return [said for pid, said in processes(mark).items() if pid not in before and "ray::IDLE" not in said]
+
+    wait_until(lambda: not left(), seconds=60, what="processes are left")
     with driver(folder, *options, given=given, mark=mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
