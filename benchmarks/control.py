@@ -10,6 +10,7 @@ import argparse
 import cProfile
 import hashlib
 import json
+import os
 import pstats
 import subprocess
 import sys
@@ -19,14 +20,16 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from analysis import table
 from analysis import timeline as timelines
+from analysis.schema import DENSE
 from benchmarks import cores
-from search.progress import Drawn, Lines, Progress
-from search.sampler import SAMPLERS, Sampler
-from search.session import session
+from search.progress import Drawn, Lines
+from search.sampler import SAMPLERS
 from search.spec import Spec
+from trial import data
 from trial.recipe import Recipe, columns, trial_id
 from trial.rows import Row
 from trial.workbench import Workbench
@@ -39,7 +42,9 @@ TIMES = 20
 MEGABYTES = 1_000
 ADDED_SECONDS = 0.6
 """2% of a trial of 30 s."""
-COMPACT_SECONDS = 10.0
+START_SECONDS = 120.0
+"""So long a worker waits for the others before its first trial."""
+WORKERS = cores()
 RESULT = "result: "
 METHODS = ("filter-l1", "fpgm", "lamp", "magnitude-global", "random-channels", "slimming")
 SPEC: dict[str, Any] = {
@@ -88,10 +93,35 @@ def _alone(*words: str) -> dict[str, Any]:
 class Idle(Workbench):
     """Runs trials without a stage: what comes out is made up, what is written is a trial's curve and row."""
 
+    workers = 1
+    _met = False
+
+    def dense(self, **said: Any) -> Row:  # noqa: ARG002
+        """Write the row of a dense network that nobody trained."""
+        trial = trial_id(None, self.experiment, fingerprint=self.fingerprint)
+        return self._row(trial, {"method": DENSE}, lambda tally: _outcome(trial))  # noqa: ARG005
+
     def run(self, recipe: Recipe) -> Row:
         """Write the row of a trial that took no time."""
+        self._meet()
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
         return self._row(trial, recipe.columns(), lambda tally: _outcome(trial))  # noqa: ARG005
+
+    def _meet(self) -> None:
+        """Wait before the first trial until every worker is there.
+
+        A worker that is faster than another's start takes over what that one was started for, and the other is ended
+        and started anew, for ever: one worker would be measured.
+        """
+        if self._met:
+            return
+        self._met = True
+        there = self._study / "there"
+        there.mkdir(exist_ok=True)
+        (there / self._worker).touch()
+        limit = time.monotonic() + START_SECONDS
+        while len(list(there.iterdir())) < self.workers and time.monotonic() < limit:
+            time.sleep(0.02)
 
 
 def _outcome(trial: str) -> dict[str, Any]:
@@ -104,43 +134,41 @@ def _outcome(trial: str) -> dict[str, Any]:
 
 
 def ours(trials: int, *, sampler: str, live: bool, profile: Path | None) -> dict[str, Any]:
-    """As `search.launch` runs a search, on workers that do not train."""
+    """As `search.launch` runs a search, on workers that do not train; rows are where the temporary folder is."""
     spec = _spec(trials, sampler=sampler)
-    ends: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, session(workers=cores()) as tune_folder:
-        study = Path(folder) / "study"
-        (study / "rows").mkdir(parents=True)
-        search = _search(spec, study, tune_folder, ends, place=_idle_place, progress=_progress(spec, live=live))
-        seconds = _profiled(search, profile)
-        table.compact(study, columns())
-        written = table.read(study, columns=["state"])["state"].to_pylist()
-        assert written == ["complete"] * trials, f"{len(written)} rows"
-        gap = _gap(study)
+    with tempfile.TemporaryDirectory() as folder:
+        ends, cpu, seconds, ending = _searched(spec, Path(folder), idle=True, live=live, profile=profile)
+        table.compact(Path(folder), columns())
+        written = table.read(Path(folder), columns=["state", "worker"]).to_pylist()
+        assert [row["state"] for row in written] == ["complete"] * (trials + 1), f"{len(written)} rows"
+        gap = _gap(Path(folder))
     return {
         "trials": trials,
         "sampler": sampler,
         "seconds": seconds,
+        "ending": ending,
         "rate": trials / seconds,
-        "steady": (len(ends) - 1) / (ends[-1] - ends[0]),
+        "steady": _steady(ends),
         "tenths": _tenths(ends),
+        "driver_cpu": [(after - before) / (len(cpu) // 10) for before, after in pairwise(cpu[:: len(cpu) // 10])],
         "megabytes": _peak_megabytes(),
         "gap": gap,
+        "workers": len({row["worker"] for row in written}) - 1,
+        "load": os.getloadavg()[0],
     }
 
 
 def real(trials: int) -> dict[str, Any]:
     """The same with workers that train, for what passes between two trials of a worker."""
-    spec = _spec(trials, sampler="random")
-    with tempfile.TemporaryDirectory() as folder, session(workers=cores()) as tune_folder:
-        study = Path(folder) / "study"
-        study.mkdir()
-        _search(spec, study, tune_folder, [], place=_place, progress=_progress(spec, live=False))()
-        return {"trials": trials, "gap": _gap(study)}
+    with tempfile.TemporaryDirectory() as folder:
+        _searched(_spec(trials, sampler="random"), Path(folder), idle=False, live=False, profile=None)
+        return {"trials": trials, "gap": _gap(Path(folder)), "load": os.getloadavg()[0]}
 
 
 def _spec(trials: int, *, sampler: str) -> Spec:
     search = {
         "methods": dict.fromkeys(METHODS, "any"),
+        "recipe": {"recovery_epochs": [1, 2, 3, 4, 5]},  # for more recipes than any benchmark runs
         "objectives": ["val_accuracy", "sparsity", "macs"],
         "sampler": sampler,
         "trials": trials,
@@ -149,75 +177,58 @@ def _spec(trials: int, *, sampler: str) -> Spec:
     return spec
 
 
-def _progress(spec: Spec, *, live: bool) -> Progress:
-    said: dict[str, Any] = {
-        "space": spec.space,
-        "trials": spec.budget,
-        "objectives": spec.search.objectives,
-        "rows": [],
-    }
-    if not live:
-        return Lines(**said)
-    from rich.console import Console
+def _searched(
+    spec: Spec, study: Path, *, idle: bool, live: bool, profile: Path | None
+) -> tuple[list[float], list[float], float, float]:
+    """Search: when each trial ended, the driver's processor seconds by then, and how long all trials and the end took.
 
-    return Drawn(Console(file=sys.stderr, force_terminal=True, width=120, height=40), **said)
+    Trials are counted from when Ray and the dense network are there; the end is from the last trial's on.
+    """
+    from search import worker
+    from search.rest import run_rest
 
+    splits = data.load(spec.data)
+    ends: list[float] = []
+    cpu: list[float] = []
+    began = 0.0
 
-def _search(
-    spec: Spec,
-    study: Path,
-    tune_folder: Path,
-    ends: list[float],
-    *,
-    place: Callable[..., Any],
-    progress: Progress,
-) -> Callable[[], None]:
-    from search.proposals import Proposals
-    from search.tuning import search
+    class Timed(Drawn if live else Lines):  # type: ignore[misc]
+        def begin(self) -> None:
+            nonlocal began
+            super().begin()
+            began = time.perf_counter()
 
-    sampler = Sampler(spec.space, spec.search.objectives, seed=0, sampler=spec.search.sampler)
+        def finished(self, row: Row) -> None:
+            super().finished(row)
+            ends.append(time.perf_counter())
+            cpu.append(time.process_time())
 
-    def finished(row: Row) -> None:
-        progress.finished(row)
-        ends.append(time.perf_counter())
+    said: dict[str, Any] = {"space": spec.space, "trials": spec.budget, "objectives": spec.search.objectives}
+    if live:
+        from rich.console import Console
 
-    proposals = Proposals(sampler, budget=spec.search.trials, workers=spec.workers, finished=finished)
-    compacted = time.monotonic()
-
-    def turn() -> None:
-        nonlocal compacted
-        progress.turn(proposals.running)
-        if time.monotonic() - compacted > COMPACT_SECONDS:
-            table.compact(study, columns())
-            compacted = time.monotonic()
-
-    def run() -> None:
-        progress.begin()
-        where = place(spec.experiment(), study.resolve(), "benchmark", Path.cwd())
-        search(where, proposals, workers=spec.workers, folder=tune_folder, turn=turn)
-        progress.close()
-
-    return run
+        said["console"] = Console(file=sys.stderr, force_terminal=True, width=120, height=40)
+    progress = Timed(**said, rows=[])
+    (study / "rows").mkdir()
+    with mock.patch.object(worker, "Place", _idle_place(worker.Place) if idle else worker.Place):
+        _profiled(lambda: run_rest(spec, study, progress, fingerprint=splits.fingerprint, address=None), profile)
+    progress.close()
+    return ends, cpu, ends[-1] - began, time.perf_counter() - ends[-1]
 
 
-def _place(*said: Any) -> Any:
-    from search.worker import Place
-
-    return Place(*said)
-
-
-def _idle_place(*said: Any) -> Any:
+def _idle_place(place: type[Any]) -> type[Any]:
     """A place whose workbench is idle; by value, since workers cannot import what lies outside our packages."""
     from ray import cloudpickle
 
-    from search.worker import Place
-
-    class IdlePlace(Place):
+    class IdlePlace(place):  # type: ignore[misc]
         def workbench(self) -> Workbench:
-            return Idle(self.experiment, self.study, study_name=self.name, worker=super().workbench()._worker)
+            real = super().workbench()
+            made = Idle(self.experiment, self.study, study_name=self.name, worker=real._worker)
+            made.workers = WORKERS
+            return made
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    return IdlePlace(*said)
+    return IdlePlace
 
 
 def plain(trials: int) -> dict[str, Any]:
@@ -254,21 +265,24 @@ def plain(trials: int) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         assert len(found) == len(ends) == trials
         ray.shutdown()
-    return {"trials": trials, "seconds": seconds, "steady": (len(ends) - 1) / (ends[-1] - ends[0])}
+    return {"trials": trials, "seconds": seconds, "steady": _steady(ends)}
 
 
-def _profiled(program: Callable[[], None], profile: Path | None) -> float:
-    profiler = cProfile.Profile()
-    start = time.perf_counter()
+def _profiled(program: Callable[[], None], profile: Path | None) -> None:
     if profile is None:
         program()
-    else:
-        profiler.runcall(program)
-        with profile.open("w") as file:
-            stats = pstats.Stats(profiler, stream=file)
-            stats.sort_stats("cumulative").print_stats(120)
-            stats.sort_stats("tottime").print_stats(60)
-    return time.perf_counter() - start
+        return
+    profiler = cProfile.Profile()
+    profiler.runcall(program)
+    with profile.open("w") as file:
+        stats = pstats.Stats(profiler, stream=file)
+        stats.sort_stats("cumulative").print_stats(120)
+        stats.sort_stats("tottime").print_stats(60)
+
+
+def _steady(ends: list[float]) -> float:
+    """Trials a second once the first has ended."""
+    return (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 def _tenths(ends: list[float]) -> list[float]:
