@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from search.progress import Drawn, Lines
 from search.sampler import SAMPLERS
 from search.spec import Spec
 from trial import data
+from trial.plan import Step, ended
 from trial.recipe import Recipe, columns, trial_id
 from trial.rows import Row
 from trial.workbench import Workbench
@@ -99,13 +100,13 @@ class Idle(Workbench):
     def dense(self, **said: Any) -> Row:  # noqa: ARG002
         """Write the row of a dense network that nobody trained."""
         trial = trial_id(None, self.experiment, fingerprint=self.fingerprint)
-        return self._row(trial, {"method": DENSE}, lambda tally: _outcome(trial))  # noqa: ARG005
+        return ended(self._row(trial, {"method": DENSE}, lambda tally: _steps(trial)))  # noqa: ARG005
 
-    def run(self, recipe: Recipe) -> Row:
+    def steps(self, recipe: Recipe, *, rungs: Collection[int] = ()) -> Generator[Step, None, Row]:  # noqa: ARG002
         """Write the row of a trial that took no time."""
         self._meet()
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
-        return self._row(trial, recipe.columns(), lambda tally: _outcome(trial))  # noqa: ARG005
+        return self._row(trial, recipe.columns(), lambda tally: _steps(trial))  # noqa: ARG005
 
     def _meet(self) -> None:
         """Wait before the first trial until every worker is there.
@@ -122,6 +123,11 @@ class Idle(Workbench):
         limit = time.monotonic() + START_SECONDS
         while len(list(there.iterdir())) < self.workers and time.monotonic() < limit:
             time.sleep(0.02)
+
+
+def _steps(trial: str) -> Generator[Step, None, dict[str, Any]]:
+    yield from ()
+    return _outcome(trial)
 
 
 def _outcome(trial: str) -> dict[str, Any]:
