@@ -9,9 +9,8 @@ from __future__ import annotations
 import heapq
 import random
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,39 @@ FACTOR = 4
 SHUFFLES = 40
 WORKERS = (1, 4, 16)
 
-Decide = Callable[[str, int, dict[str, float]], bool]
+RIVALS = {
+    "random": "stopping at random",
+    "fewer": "on fewer trials, drawn by lot, each run to its end",
+    "macs": "ranking by MACs alone",
+    "accuracy": "ranking by accuracy alone",
+}
+
+Decide = Callable[[str, int, Mapping[str, float]], bool]
 """Trial, epoch and objectives at a rung → whether it goes on."""
+
+
+def figures() -> Iterator[str]:
+    """What rungs keep and cost, on one worker and on several, beside rivals that take as many epochs."""
+    curves = Curves.read()
+    rungs = ", ".join(map(str, EPOCHS))
+    yield f"{len(curves)} curves of {EPOCHS[-1]} epochs, rungs {rungs}, factor {FACTOR}, {SHUFFLES} shuffles"
+    for workers in WORKERS:
+        found = judge(curves, workers=workers)
+        yield (
+            f"{workers} workers: {_spread(found.rungs)} of the full hypervolume (target .995) "
+            f"with {_spread(found.epochs)} of the epochs (target .2; halving alone .156)"
+        )
+        for name, shares in found.rivals.items():
+            yield f"{workers} workers, as many epochs {RIVALS[name]}: {_spread(shares)}"
+
+
+def _spread(shares: Sequence[float]) -> str:
+    return f"{statistics.mean(shares):.4f} ± {statistics.stdev(shares):.4f} ({min(shares):.4f} to {max(shares):.4f})"
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Trials that ran to the last rung: ``accuracy`` has shape (trials, epochs + 1), epoch 0 first; ``macs`` (trials,)."""
+    """Trials that ran to the end: ``accuracy`` has shape (trials, epochs + 1), epoch 0 first; ``macs`` (trials,)."""
 
     accuracy: NDArray[np.float64]
     macs: NDArray[np.float64]
@@ -108,9 +133,7 @@ def play(
             go_to_rung(trial, rung + 1, now)
         else:
             start(now)
-    spent = sum(
-        count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True)
-    )
+    spent = sum(count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True))
     return Played(tuple(finished), tuple(reached), spent)
 
 
@@ -150,7 +173,7 @@ def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judg
     With several workers an epoch's pace is drawn for each trial between half and three halves.
     """
     full = curves.hypervolume(range(len(curves)))
-    found = Judged([], [], {"random": [], "fewer": [], "macs": [], "accuracy": []})
+    found = Judged([], [], {name: [] for name in RIVALS})
     for seed in range(shuffles):
         chance = random.Random(seed)
         order = chance.sample(range(len(curves)), len(curves))
