@@ -39,6 +39,9 @@ Decide = Callable[[str, int, Mapping[str, float]], bool]
 
 def figures() -> Iterator[str]:
     """What rungs keep and cost, on one worker and on several, beside rivals that take as many epochs."""
+    if not RECORDED.exists():
+        yield f"no curves at {RECORDED.name}: `python -m tests.search.record_curves STUDY {RECORDED.name}` makes them"
+        return
     curves = Curves.read()
     rungs = ", ".join(map(str, EPOCHS))
     yield f"{len(curves)} curves of {EPOCHS[-1]} epochs, rungs {rungs}, factor {FACTOR}, {SHUFFLES} shuffles"
@@ -160,7 +163,7 @@ def by_accuracy(curves: Curves, reached: Sequence[int], *, epochs: Sequence[int]
 
 @dataclass(frozen=True)
 class Judged:
-    """Per shuffle: the share of the full hypervolume that rungs and its rivals keep, and of all epochs that they take."""
+    """Per shuffle: the share of the full hypervolume that rungs and rivals keep, and of all epochs that they take."""
 
     rungs: list[float]
     epochs: list[float]

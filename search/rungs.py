@@ -169,8 +169,7 @@ def beaters(points: Points, point: Points, *, learned: int) -> NDArray[np.bool_]
     ones. Equal points, and those that differ in costs only, do not beat each other.
     """
     is_as_good, is_better = points >= point, points[:, :learned] > point[:learned]
-    found: NDArray[np.bool_] = is_as_good.all(axis=1) & is_better.any(axis=1)
-    return found
+    return np.asarray(is_as_good.all(axis=1) & is_better.any(axis=1), dtype=np.bool_)
 
 
 def _place_in_layers(points: Points, place: int, *, learned: int, enough: int) -> int:

@@ -104,6 +104,19 @@ def test_agrees_with_the_rules_pair_by_pair(stream, factor):
         assert told == literal_goes_on(trial, seen, factor)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_ties_in_every_layer_agree_with_the_rules(seed):
+    chance = random.Random(seed)
+    names = (OBJECTIVES, ("val_loss", "macs", "bytes"), ("val_accuracy", "val_loss", "macs"))[seed % 3]
+    seen = {str(i): {name: chance.choice([0.0, 0.25, 0.5, 1.0]) for name in names} for i in range(24)}
+    factor = chance.choice([1.25, 1.5, 2])
+    rungs = Rungs(names, epochs=(RUNG, 16), factor=factor)
+    for trial, values in seen.items():
+        rungs.record(trial, RUNG, values)
+    for trial in chance.sample(sorted(seen), 6):
+        assert rungs.report(trial, RUNG, seen[trial]) == literal_goes_on(trial, seen, factor), (seed, trial)
+
+
 @quick
 @given(streams)
 def test_a_nondominated_trial_is_never_stopped(stream):
