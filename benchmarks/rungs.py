@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,42 @@ FACTOR = 4
 SHUFFLES = 40
 WORKERS = (1, 4, 16)
 
-Decide = Callable[[str, int, dict[str, float]], bool]
+RIVALS = {
+    "random": "stopping at random",
+    "fewer": "on fewer trials, drawn by lot, each run to its end",
+    "macs": "ranking by MACs alone",
+    "accuracy": "ranking by accuracy alone",
+}
+
+Decide = Callable[[str, int, Mapping[str, float]], bool]
 """Trial, epoch and objectives at a rung → whether it goes on."""
+
+
+def figures() -> Iterator[str]:
+    """What rungs keep and cost, on one worker and on several, beside rivals that take as many epochs."""
+    if not RECORDED.exists():
+        yield f"no curves at {RECORDED.name}: `python -m tests.search.record_curves STUDY {RECORDED.name}` makes them"
+        return
+    curves = Curves.read()
+    rungs = ", ".join(map(str, EPOCHS))
+    yield f"{len(curves)} curves of {EPOCHS[-1]} epochs, rungs {rungs}, factor {FACTOR}, {SHUFFLES} shuffles"
+    for workers in WORKERS:
+        found = judge(curves, workers=workers)
+        yield (
+            f"{workers} workers: {_spread(found.rungs)} of the full hypervolume (target .995) "
+            f"with {_spread(found.epochs)} of the epochs (target .2; halving alone .156)"
+        )
+        for name, shares in found.rivals.items():
+            yield f"{workers} workers, as many epochs {RIVALS[name]}: {_spread(shares)}"
+
+
+def _spread(shares: Sequence[float]) -> str:
+    return f"{statistics.mean(shares):.4f} ± {statistics.stdev(shares):.4f} ({min(shares):.4f} to {max(shares):.4f})"
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Trials that ran to the last rung: ``accuracy`` has shape (trials, epochs + 1), epoch 0 first; ``macs`` (trials,)."""
+    """Trials that ran to the end: ``accuracy`` has shape (trials, epochs + 1), epoch 0 first; ``macs`` (trials,)."""
 
     accuracy: NDArray[np.float64]
     macs: NDArray[np.float64]
@@ -133,7 +163,7 @@ def by_accuracy(curves: Curves, reached: Sequence[int], *, epochs: Sequence[int]
 
 @dataclass(frozen=True)
 class Judged:
-    """Per shuffle: the share of the full hypervolume that rungs and its rivals keep, and of all epochs that they take."""
+    """Per shuffle: the share of the full hypervolume that rungs and rivals keep, and of all epochs that they take."""
 
     rungs: list[float]
     epochs: list[float]
@@ -146,7 +176,7 @@ def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judg
     With several workers an epoch's pace is drawn for each trial between half and three halves.
     """
     full = curves.hypervolume(range(len(curves)))
-    found = Judged([], [], {"random": [], "fewer": [], "macs": [], "accuracy": []})
+    found = Judged([], [], {name: [] for name in RIVALS})
     for seed in range(shuffles):
         chance = random.Random(seed)
         order = chance.sample(range(len(curves)), len(curves))

@@ -1,7 +1,7 @@
 """Turns a study into the fixture on which early stopping is judged: ``python -m tests.search.record_curves STUDY OUT``.
 
-Taken are complete trials whose recovery is one round of as many epochs as the study's ``recovery`` section says: for
-each of them its epochs from 0, the network as it was cut, to the last. What was run, and how, is in the file's metadata.
+Taken are complete trials whose recovery is one round of as many epochs as the study's ``recovery`` section says: each
+with its epochs from 0, the network as it was cut, to the last. What was run, and how, is in the file's metadata.
 """
 
 import json
