@@ -17,7 +17,6 @@ from tests.search.three_nodes import MARK, wait_until
 from trial.recipe import columns
 
 COMPARED = (*columns(), "state", "val_accuracy", "val_loss", "params", "macs", "bytes")
-LOG = "PRUNEFRONT_TEST_BATCHES"
 RATIOS = [round(0.05 * step, 2) for step in range(1, 19)]
 PATIENCE = 400.0
 
@@ -28,10 +27,9 @@ NETWORK = """
     from torch import nn
 
     def log():
-        if "PRUNEFRONT_TEST_BATCHES" in os.environ:
-            file = os.open(os.environ["PRUNEFRONT_TEST_BATCHES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            os.write(file, f"{os.getpid()}\\n".encode())
-            os.close(file)
+        file = os.open(Path(__file__).with_name("batches"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, f"{os.getpid()}\\n".encode())
+        os.close(file)
 
     def asked(name):
         try:
@@ -107,7 +105,7 @@ def undisturbed(folder: Path, given: dict[str, Any], fault: str = FAULTS) -> dic
     ended = subprocess.run(
         [sys.executable, "-c", UNDISTURBED],
         cwd=folder,
-        env=environment(OMP_NUM_THREADS="1", **{LOG: str(folder / "batches")}),
+        env=environment(OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -163,7 +161,7 @@ class Driver:
 
 @contextmanager
 def driver(folder: Path, *options: str, given: dict[str, Any], mark: str, **env: str) -> Iterator[Driver]:
-    started = Driver(folder, *options, given=given, **{MARK: mark, LOG: str(folder / "batches")}, **env)
+    started = Driver(folder, *options, given=given, **{MARK: mark}, **env)
     try:
         yield started
     finally:
