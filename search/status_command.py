@@ -207,7 +207,7 @@ def _best(summary: FrontSummary) -> dict[str, Any] | None:
     row = summary.front.slice(0, 1).to_pylist()[0]
     cells = front_table.cells(summary)
     other = {column.name for column in COLUMNS if column.group != "recipe"}
-    knobs = [name for name in cells.headers if name not in other and row.get(name) is not None]
+    knobs = [name for name in cells.headers if name not in other and row.get(name) not in (None, "")]
     return {
         "trial": row["trial"],
         "recipe": {name: row[name] for name in knobs},

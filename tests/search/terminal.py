@@ -1,15 +1,6 @@
-"""A real pseudo-terminal of a given size, and what a person would see on it."""
+"""What a person would see on a terminal of a given size."""
 
-import contextlib
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 _TOKEN = re.compile(r"\x1b\[(\?)?([\d;]*)([A-Za-z])|\x1b.|[\r\n]|[^\x1b\r\n]+")
 
@@ -33,6 +24,7 @@ class Screen:
             if said == "\r":
                 self.column = 0
             elif said == "\n":
+                self.column = 0  # as terminals are set up
                 self.row += 1
                 if self.row == self.height:
                     self.scrolled.append(self.lines.pop(0))
@@ -54,23 +46,3 @@ class Screen:
     @property
     def shown(self) -> str:
         return "\n".join(line.rstrip() for line in self.lines).rstrip()
-
-
-def run_on_terminal(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], width: int, height: int, limit: float
-) -> tuple[int, str]:
-    """Run on a terminal of that size; the exit code and everything that was written to it."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-    settings = {name: value for name, value in env.items() if name not in {"COLUMNS", "LINES", "CI", "NO_COLOR"}}
-    with subprocess.Popen(
-        command, cwd=cwd, env=settings | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave
-    ) as process:
-        os.close(slave)
-        written = b""
-        # Reading a terminal that nobody writes to any more is an error, not an end.
-        with contextlib.suppress(OSError):
-            while piece := os.read(master, 65536):
-                written += piece
-        os.close(master)
-        return process.wait(limit), written.decode().replace("\r\n", "\r\n")

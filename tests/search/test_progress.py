@@ -10,6 +10,7 @@ from search import progress
 from search.outcomes import most_frequent
 from search.progress import Drawn, Lines
 from search.space import Space
+from tests.search.terminal import Screen
 from trial.rows import blank
 from trial.training import Epoch
 
@@ -125,3 +126,38 @@ def test_the_most_frequent_error_is_named() -> None:
     failed = [row(0.1, state="failed", error=error) for error in ("a", "b", "b")]
     assert most_frequent([row(0.5), *failed]) == "b (2×)"
     assert most_frequent([row(0.5)]) == ""
+
+
+@pytest.mark.parametrize("objectives", [OBJECTIVES, ("val_accuracy",)])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (80, 10), (60, 8), (30, 4)])
+def test_a_terminal_of_any_size_shows_one_table_that_fits(
+    width: int, height: int, objectives: tuple[str, ...], clock: Clock
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
+    shown = Drawn(console, space=SPACE, trials=40, objectives=objectives, rows=[])
+    shown.dense = row(0.0, method=DENSE, trial="dense")
+    shown.begin()
+    for number in range(1, 12):
+        clock.now += 10
+        state = {4: "stopped", 5: "failed"}.get(number, "complete")
+        shown.finished(row(0.05 * number, state=state, error="ValueError: " + "too few " * 30))
+        shown.turn(2)
+        shown._live.refresh()
+    seen = Screen(width=width, height=height)
+    assert isinstance(console.file, io.StringIO)
+    seen.write(console.file.getvalue())
+    assert not seen.overflowed
+    assert seen.scrolled == []
+    assert seen.shown.count("11/40 trials") == 1
+    assert seen.shown.count("so far") == (height >= 8)
+    if width >= 80:
+        assert "1 stopped, 1 failed" in seen.shown
+        assert re.search(r"method +ratio .*val_accuracy", seen.shown)
+    assert ("best so far" in seen.shown) == (len(objectives) == 1 and height >= 8)
+    shown.close()
+
+
+def test_a_stopped_trial_is_told_apart_from_a_failed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(space=SPACE, trials=4, objectives=OBJECTIVES, rows=[])
+    lines.finished(row(0.5, state="stopped"))
+    assert capsys.readouterr().out.startswith("1/4 filter-l1 ratio=0.5 stopped val_accuracy=0.8750 macs=1M")
