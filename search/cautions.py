@@ -82,14 +82,9 @@ def _of_rounds(spec: Spec) -> Iterator[str]:
     rounds = spec.space.largest("rounds", 1)
     if rounds > 1 and epochs == 0:
         yield f"up to {rounds} rounds of cuts with no recovery between them ({place})"
-    unreached = [rung for rung in _rungs(spec) if rung > epochs]
+    unreached = [rung for rung in spec.search.rungs if rung > epochs]
     if unreached:
         yield (
             f"rungs at {', '.join(map(str, unreached))} are never reached: recovery has at most {epochs} epochs "
             f"(search.rungs, {place})"
         )
-
-
-def _rungs(spec: Spec) -> tuple[int, ...]:
-    """The epochs of recovery at which weak trials stop, none where nobody is stopped."""
-    return tuple(getattr(spec.search, "rungs", ()))

@@ -151,8 +151,8 @@ def _begun_mlflow(study: Path) -> tuple[Any, set[str]]:
     if not address:
         (study / LOGS).mkdir(exist_ok=True)
         address = f"sqlite:///{(study / LOGS).resolve()}/mlflow.db"  # MLflow has given plain files up
-    logger = MLflowLoggerCallback(tracking_uri=address, experiment_name=study.resolve().name)
-    logger.setup()  # type: ignore[no-untyped-call]
+    logger: Any = MLflowLoggerCallback(tracking_uri=address, experiment_name=study.resolve().name)
+    logger.setup()
     client, known, token = MlflowClient(tracking_uri=address), set[str](), None
     while True:
         page = client.search_runs([str(logger.mlflow_util.experiment_id)], page_token=token)
@@ -166,8 +166,8 @@ def _begun_tensorboard(study: Path) -> tuple[Any, set[str]]:
     """Tune's TensorBoard logger, and the trials that have a folder."""
     from ray.tune.logger import TBXLoggerCallback
 
-    logger: Any = TBXLoggerCallback  # untyped
-    return logger(), {path.name for path in (study / LOGS / "tensorboard").glob("*")}
+    made: Any = TBXLoggerCallback
+    return made(), {path.name for path in (study / LOGS / "tensorboard").glob("*")}
 
 
 _BEGUN: dict[str, Callable[[Path], tuple[Any, set[str]]]] = {

@@ -178,7 +178,8 @@ def _frozen(
 ) -> FrozenTrial:
     """A row as Optuna holds a trial that has ended."""
     state = STATES.get(str(row["state"]), TrialState.FAIL)
-    values = [float(row[name]) for name in objectives if _is_finite(row.get(name))]
+    measured: list[Any] = [row.get(name) for name in objectives]
+    values = [float(value) for value in measured if _is_finite(value)]
     whole = len(values) == len(objectives)
     if state is TrialState.COMPLETE and not whole:
         state = TrialState.FAIL  # as the sampler is told
