@@ -49,6 +49,7 @@ class Proposals(Searcher):
         """Recipe and start of each trial that runs, by Tune's name for it."""
         self.broken: OSError | None = None
         self.lost_in_a_row = 0
+        self.is_over = False
         self._sampler = sampler
         self._order = order
         self._parent_of = parent_of
@@ -74,8 +75,9 @@ class Proposals(Searcher):
             return None
         proposal = self._next()
         if proposal is None:
-            # Not over yet: a trial whose worker dies gives its place in the budget back.
-            return None if self._running else Searcher.FINISHED
+            # Not over yet where trials run: one whose worker dies gives its place in the budget back.
+            self.is_over = not self._running
+            return Searcher.FINISHED if self.is_over else None
         self._running[trial_id] = proposal
         self.under_way[trial_id] = {"recipe": proposal.recipe, "since": time.time()}
         return {"recipe": proposal.recipe}

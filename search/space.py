@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -37,7 +38,7 @@ class Branch:
 
     options: Mapping[str, Group]
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """How many ways there are to choose an option and its knobs."""
         sizes = [group.size for group in self.options.values()]
@@ -54,7 +55,7 @@ class Group:
 
     knobs: Mapping[str, Searched | Branch]
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """How many ways there are to set the knobs."""
         sizes = [searched.size for searched in self.knobs.values()]
@@ -89,7 +90,7 @@ class Space:
             _check_rates(groups[name], name, where=f"{where}.{name}")
         return cls(Branch(groups))
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """How many recipes there are, None where a knob is continuous."""
         return self.methods.size

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,10 @@ class _Scheduler(FIFOScheduler):
         return {}
 
 
+class _Over(Exception):
+    """Every trial has ended."""
+
+
 class _Beat(tune.Callback):
     """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search."""
 
@@ -56,6 +62,12 @@ class _Beat(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         lines = str(trial.get_error() or "").strip().splitlines()
         self.last_error = lines[-1] if lines else ""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        # Tune keeps every trial to the end: without these three it is 4 kB and not 20.
+        kept = trial.run_metadata
+        kept.metric_analysis, kept.metric_n_steps = {}, {}
+        kept.last_result = {name: kept.last_result[name] for name in ("training_iteration", "trial_id")}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
         self._turn()
@@ -84,8 +96,14 @@ def search(
                 f"is there enough memory for {workers} of them?"
             )
         turn()
+        if proposals.is_over:
+            # Tune's own way ends with a last snapshot and a table of all trials, of which nobody reads either.
+            raise _Over
 
     beat = _Beat(watch)
+    # Else Tune starts one worker at a time; a trial that ends before the next is there takes that one's trial over,
+    # and it is ended and started anew: with short trials for ever.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it prints tracebacks; what is lost is counted above
     gpus = torch.cuda.device_count()
     tuner = tune.Tuner(
@@ -109,5 +127,5 @@ def search(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    with losses_of_ray("Ray Tune failed"):
+    with losses_of_ray("Ray Tune failed"), suppress(_Over):
         tuner.fit()

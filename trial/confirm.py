@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,6 +33,7 @@ from trial.numerics import computing
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, check_unchanged, read_all, writable
 from trial.training import Epoch, evaluate
+from trial.version import VERSION
 from trial.workbench import Workbench
 
 __all__ = ["class_by_class", "confirm"]
@@ -281,5 +281,5 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else "cpu",
         "precision": bench.experiment.numerics.precision,
         "torch": str(torch.__version__),
-        "version": metadata.version("prunefront"),
+        "version": VERSION,
     }

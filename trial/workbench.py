@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Generator
 from copy import copy
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
 from trial.store import Claims, Store
+from trial.version import VERSION
 
 __all__ = ["Workbench"]
 
@@ -202,5 +202,5 @@ class Workbench:
             "device": torch.cuda.get_device_name(self.device) if on_gpu else "cpu",
             "precision": self.experiment.numerics.precision,
             "torch": str(torch.__version__),
-            "version": metadata.version("prunefront"),
+            "version": VERSION,
         }

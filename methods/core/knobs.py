@@ -18,6 +18,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from analysis.errors import WrongInput, nearest
@@ -206,6 +207,7 @@ def option_name(option: type[Any]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", option.__name__).lower()
 
 
+@cache
 def knobs(owner: type[Any]) -> tuple[Knob, ...]:
     """The knobs of a method or of an option such as a penalty: those that must be said, then the others.
 
