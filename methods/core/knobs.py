@@ -207,12 +207,16 @@ def option_name(option: type[Any]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", option.__name__).lower()
 
 
-@cache
 def knobs(owner: type[Any]) -> tuple[Knob, ...]:
     """The knobs of a method or of an option such as a penalty: those that must be said, then the others.
 
     Raises TypeError where a field's type says no range: a mistake of the method's author.
     """
+    return _knobs(owner)
+
+
+@cache  # asked for many times in a trial; type hints take a millisecond
+def _knobs(owner: Any) -> tuple[Knob, ...]:
     hints = typing.get_type_hints(owner, include_extras=True)
     found = []
     for field in dataclasses.fields(owner):
