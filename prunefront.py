@@ -106,6 +106,7 @@ def run(
         str | None,
         typer.Option(help="A Ray cluster that runs already, HOST:PORT or auto.", show_default=False),
     ] = None,
+    retry: Annotated[str | None, typer.Option(help="failed: run failed trials again.", show_default=False)] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="path=value, such as search.sampler=random; may be repeated.", show_default=False),
@@ -114,7 +115,9 @@ def run(
     """Search for the front of pruned networks; run it again to go on where it stopped."""
     from search.launch import run as run_search
 
-    run_search(spec, study=study, settings=_settings(setting, trials=trials, workers=workers), address=address)
+    run_search(
+        spec, study=study, settings=_settings(setting, trials=trials, workers=workers), address=address, retry=retry
+    )
 
 
 @app.command()

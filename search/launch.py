@@ -27,7 +27,7 @@ from search.rest import run_rest
 from search.restarts import RayLost, until_done
 from search.space import Group
 from search.spec import Spec, load
-from search.study import enter, own_rows
+from search.study import enter, own_rows, without_failed
 from trial import data
 from trial.data import Splits
 from trial.networks import build, check_fits
@@ -37,12 +37,22 @@ from trial.rows import Row, writable
 __all__ = ["check_methods", "run", "unmoved"]
 
 
-def run(name: str, *, study: Path | None, settings: Sequence[str], address: str | None = None) -> None:
+def run(
+    name: str,
+    *,
+    study: Path | None,
+    settings: Sequence[str],
+    address: str | None = None,
+    retry: str | None = None,
+) -> None:
     """Run a spec's search, or go on with it, and print the front; a search whose budget is met starts nothing.
 
-    ``study`` is the folder, by default studies/NAME; ``address`` that of a running Ray cluster. Raises WrongInput and
-    WorkFailed as the front door expects them, and KeyboardInterrupt with a line that says how to go on.
+    ``study`` is the folder, by default studies/NAME; ``address`` that of a running Ray cluster; with ``retry``, which
+    takes "failed", the rows of failed trials are removed, so that their recipes are there to be tried. Raises
+    WrongInput and WorkFailed as the front door expects them, and KeyboardInterrupt with a line that says how to go on.
     """
+    if retry not in {None, "failed"}:
+        raise WrongInput(f"--retry takes failed, got {retry!r}")
     spec, named = load(name, settings=settings)
     folder = study or Path("studies") / named
     # Here, before anything is started or written: broken data is found, and decoded once for all workers.
@@ -54,6 +64,8 @@ def run(name: str, *, study: Path | None, settings: Sequence[str], address: str 
         with driving(folder) as tells:
             spec = enter(folder, spec, splits)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
+            if retry:
+                rows = without_failed(folder, rows)
             progress = on_this_terminal(
                 space=spec.space,
                 trials=spec.budget,

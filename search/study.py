@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis import table
 from analysis.errors import WrongInput
 from search.spec import Spec
 from trial.data import Splits
 from trial.experiment import Experiment
 from trial.numerics import device_here
 from trial.probe import probe
-from trial.recipe import Recipe, trial_id
-from trial.rows import Row, check_unchanged, read_all
+from trial.recipe import Recipe, columns, trial_id
+from trial.rows import Row, check_unchanged, read_all, remove
 from trial.store import write_durably
 from trial.yaml_file import read, text
 
-__all__ = ["differences", "enter", "own_rows"]
+__all__ = ["differences", "enter", "own_rows", "without_failed"]
 
 SPEC = "spec.yaml"
 MAY_CHANGE = {
@@ -91,6 +92,18 @@ def own_rows(study: Path, spec: Spec, experiment: Experiment, *, fingerprint: st
         if trial_id(recipe, experiment, fingerprint=fingerprint) == row["trial"]:
             own.append(row)
     return own
+
+
+def without_failed(study: Path, rows: Sequence[Row]) -> list[Row]:
+    """Remove the rows of failed trials from the study, so that they may be run again; those that stay."""
+    failed = [row for row in rows if row["state"] == "failed"]
+    for row in failed:
+        remove(study, row)
+    if failed:
+        # Compacting adds rows and forgets none.
+        (study / table.PARQUET).unlink(missing_ok=True)
+        table.compact(study, columns())
+    return [row for row in rows if row["state"] != "failed"]
 
 
 def _freeze(frozen: Path, spec: Spec) -> None:

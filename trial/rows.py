@@ -16,7 +16,7 @@ from trial.experiment import Experiment
 from trial.recipe import columns, trial_id
 from trial.store import write_durably
 
-__all__ = ["Row", "blank", "check_unchanged", "read", "read_all", "writable", "write"]
+__all__ = ["Row", "blank", "check_unchanged", "read", "read_all", "remove", "writable", "write"]
 
 Row = dict[str, Any]
 
@@ -31,6 +31,11 @@ def write(study: Path, row: Row) -> None:
     folder = study / "rows"
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(folder / f"{row['trial']}.json", json.dumps(row, allow_nan=False).encode())
+
+
+def remove(study: Path, row: Row) -> None:
+    """Remove a trial's row: the trial is there to be run again."""
+    (study / "rows" / f"{row['trial']}.json").unlink(missing_ok=True)
 
 
 def read(study: Path, trial: str) -> Row | None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis import table
 from analysis.errors import WorkFailed, WrongInput
 from search.spec import Spec
-from search.study import differences, enter, own_rows
+from search.study import differences, enter, own_rows, without_failed
 from tests.trial.images import splits
-from trial.recipe import Recipe, trial_id
-from trial.rows import blank, writable
+from trial.recipe import Recipe, columns, trial_id
+from trial.rows import blank, read_all, writable, write
 
 AIMED = {"methods": {"filter-l1": {"ratio": [0.2, 0.4]}}, "trials": 4, "objectives": ["params", "macs"]}
 SMALL: dict[str, Any] = {
@@ -147,3 +148,14 @@ def test_what_stops_writing_is_named(tmp_path: Path, number: int, kind: type[Exc
     (tmp_path / "rows" / "x.json").write_text("{}")
     with pytest.raises(kind, match=message), writable(tmp_path):
         raise OSError(number, os.strerror(number))
+
+
+def test_failed_trials_are_forgotten_where_they_are_to_be_tried_again_and_no_others(tmp_path: Path) -> None:
+    states = {"a" * 16: "complete", "b" * 16: "failed", "c" * 16: "stopped"}
+    for trial, state in states.items():
+        write(tmp_path, blank() | {"trial": trial, "state": state, "method": "filter-l1", "started": "now"})
+    table.compact(tmp_path, columns())
+    kept = without_failed(tmp_path, read_all(tmp_path))
+    for rows in (kept, read_all(tmp_path), table.read(tmp_path).to_pylist()):
+        assert {row["trial"]: row["state"] for row in rows} == {"a" * 16: "complete", "c" * 16: "stopped"}
+    assert without_failed(tmp_path, kept) == kept
