@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis import parquet
 from analysis.errors import WrongInput
+from analysis.folder_lock import locked
 from analysis.schema import CONFIRMED, parquet_schema
 
 __all__ = ["PARQUET", "add", "read"]
@@ -41,7 +39,7 @@ def add(study: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """
     import pyarrow as pa
 
-    with _alone(study):
+    with locked(study):
         path = study / PARQUET
         known = parquet.read(path).to_pylist() if path.exists() else []
         kept = {_key(line): dict(line) for line in (*known, *lines)}
@@ -72,14 +70,3 @@ def _moments(accuracies: Sequence[float]) -> Line:
         "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "seeds": len(accuracies),
     }
-
-
-@contextmanager
-def _alone(study: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes back from the dead."""
-    folder = os.open(study, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

@@ -7,7 +7,6 @@ host, when the file is old.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import WrongInput
+from analysis.folder_lock import locked
 from trial.durable import write_durably
 
 __all__ = ["DRIVER", "Tells", "driving", "seen"]
@@ -45,7 +45,7 @@ def driving(study: Path, *, cure: str = "wait for it, stop it, or name another f
     own["began"] = time.time()
     tells: Tells = {}
     path = study / DRIVER
-    with _alone(study):
+    with locked(study):
         other = _read(path)
         if other is not None and _is_alive(other):
             raise WrongInput(f"{study} is being written by process {other.get('pid')} on {other.get('host')}: {cure}")
@@ -72,17 +72,6 @@ def seen(study: Path) -> dict[str, Any] | None:
     """What the study's driver says of himself and tells, and whether he ``is_alive``; None where there is none."""
     driver = _read(study / DRIVER)
     return None if driver is None else driver | {"is_alive": _is_alive(driver)}
-
-
-@contextmanager
-def _alone(study: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that of two drivers that start at once one sees the other."""
-    folder = os.open(study, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _beat(path: Path, own: dict[str, Any]) -> None:
