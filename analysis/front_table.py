@@ -79,12 +79,12 @@ def cells(summary: FrontSummary) -> Cells:
     knobs = [
         name
         for name in summary.front.column_names
-        if name not in outcome and any(row[name] is not None for row in rows)
+        if name not in outcome and any(row[name] not in (None, "") for row in rows)
     ]
     shared = {
         name: human(name, pruned[0][name])
         for name in knobs
-        if len(pruned) > 1 and len({row[name] for row in pruned}) == 1 and pruned[0][name] not in (None, "")
+        if len(pruned) > 1 and len({row[name] for row in pruned}) == 1
     }
     headers = [
         "trial",
