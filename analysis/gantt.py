@@ -22,6 +22,8 @@ COLOURS = {
     "cut": "#D55E00",
     "recovery": "#0072B2",
     "scratch": "#56B4E9",
+    "recalibration": "#999999",
+    "costs": "#8DD3C7",
     "measure": "#009E73",
     "latency": "#E69F00",
 }

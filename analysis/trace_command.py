@@ -51,7 +51,7 @@ def _lines(timeline: Timeline, epochs: Epochs) -> list[str]:
     ]
     lines.append(str(epochs))
     if timeline.unseen:
-        lines.append(f"{timeline.unseen} trials left no spans: an earlier version ran them")
+        lines.append(f"{timeline.unseen} trials left no spans: a time limit ended them, or an earlier version ran them")
     return lines
 
 

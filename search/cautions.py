@@ -28,11 +28,11 @@ def cautions(spec: Spec, splits: Splits, known: Forecast) -> Iterator[str]:
     yield from _of_trainings(spec, splits)
     yield from _of_rounds(spec)
     for why, count in Counter(known.refused).most_common(3):
-        yield f"{count} of {spec.space.size} recipes will fail: {why}"
+        yield f"{count} of {spec.size} recipes will fail: {why}"
 
 
 def _of_budget(spec: Spec) -> Iterator[str]:
-    size, asked, methods = spec.space.size, spec.search.trials, len(spec.space.methods.options)
+    size, asked, methods = spec.size, spec.search.trials, len(spec.space.methods.options)
     if size is not None and asked > size:
         yield f"{asked} trials are asked for, and there are {size} recipes: the search ends with them (search.trials)"
     if spec.workers > spec.budget:
@@ -88,3 +88,5 @@ def _of_rounds(spec: Spec) -> Iterator[str]:
             f"rungs at {', '.join(map(str, unreached))} are never reached: recovery has at most {epochs} epochs "
             f"(search.rungs, {place})"
         )
+    if spec.search.rungs and all(rung >= epochs for rung in spec.search.rungs):
+        yield f"rungs stop nobody: the first is at the end of a recovery of {epochs} epochs (search.rungs, {place})"

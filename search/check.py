@@ -38,7 +38,7 @@ def describe(name: str, *, settings: Sequence[str], probe: bool = False) -> str:
         f"data        {spec.data.name}: {len(splits.classes)} classes, {len(splits.train)} images for training, "
         f"{len(splits.validation)} for validation",
         f"methods     {', '.join(space.methods.options)}",
-        f"recipes     {'continuous' if space.size is None else f'{space.size:,}'}",
+        f"recipes     {'continuous' if spec.size is None else f'{spec.size:,}'}",
         f"objectives  {', '.join(spec.search.objectives)}",
         f"budget      {budget} trials on {spec.workers} {'worker' if spec.workers == 1 else 'workers'}, "
         f"{spec.search.sampler} sampler",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.errors import WrongInput
 from methods.core.knobs import Value, flat
 from search.ranges import Among, Searched, Wholes
-from search.space import Branch, Group, Space
+from search.space import Branch, Flat, Group
 from search.spec import Spec
 from trial.experiment import Experiment
 from trial.links import links
@@ -53,9 +54,8 @@ def forecast(spec: Spec) -> Forecast:
     experiment = spec.experiment()
     epochs = 0 if experiment.network.weights_file is not None else experiment.dense.epochs
     dense = Work(int(epochs > 0), epochs)
-    size = spec.space.size
-    if size is not None and size <= spec.search.trials:
-        return _counted(spec.space, experiment, dense=dense)
+    if spec.size is not None and spec.size <= spec.search.trials:
+        return _counted(spec.recipes(), experiment, dense=dense)
     return _bounded(spec, experiment, dense=dense)
 
 
@@ -113,9 +113,9 @@ def _items(knobs: dict[str, Value]) -> frozenset[tuple[str, Value]]:
     return frozenset(knobs.items())
 
 
-def _counted(space: Space, experiment: Experiment, *, dense: Work) -> Forecast:
+def _counted(recipes: Iterable[Flat], experiment: Experiment, *, dense: Work) -> Forecast:
     stages, refused = _Stages(), []
-    for flat_recipe in space.recipes():
+    for flat_recipe in recipes:
         try:
             stages.add(Recipe.parse(flat_recipe, experiment, where="search"), experiment)
         except WrongInput as error:

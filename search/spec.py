@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from search.address import checked
 from search.loggers import LOGGERS, check_loggers
 from search.sampler import LISTED, SAMPLERS, Sampler
 from search.sources import gather, ready
-from search.space import Space
+from search.space import Flat, Space
 from search.walk import check_countable
 from trial.experiment import Experiment
 from trial.recipe import Recipe
@@ -101,16 +101,20 @@ class Spec(Experiment):
         """What a network must meet to be on the front."""
         return parse_constraints(self.search.constraints, where="search.constraints")
 
+    def recipes(self) -> Iterable[Flat]:
+        """Every recipe to try, where they can be counted."""
+        is_listed = self.search.sampler == "points"
+        return points.recipes(self.space, self._points()) if is_listed else self.space.recipes()
+
     def sampler(self) -> Sampler:
         """Who proposes this spec's recipes; it knows of no row yet."""
-        listed = points.recipes(self.space, self._points()) if self.search.sampler == "points" else ()
         return Sampler(
             self.space,
             self.search.objectives,
             seed=self.seed,
             sampler=self.search.sampler,
             constraints=self.constraints,
-            points=listed,
+            points=list(self.recipes()) if self.search.sampler == "points" else (),
         )
 
     def _points(self) -> list[Recipe]:
@@ -184,6 +188,8 @@ def _check_rungs(search: Search, *, where: str) -> None:
     rungs = search.rungs
     if list(rungs) != sorted({rung for rung in rungs if rung >= 0}):
         raise WrongInput(f"rungs are epochs of recovery, growing and not below 0, got {list(rungs)} ({where})")
+    if rungs and "train_accuracy" in search.objectives:
+        raise WrongInput(f"train_accuracy is not known at rungs: leave it out of objectives, or rungs out ({where})")
     if rungs and not {"val_accuracy", "val_loss"} & set(search.objectives):
         raise WrongInput(
             f"rungs compare trials by validation accuracy or loss, and objectives are {list(search.objectives)}: "

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from analysis import arrow, front_table, table
+from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS, DENSE, arrow_schema
-from analysis.summary import FrontSummary, study_objectives, summarise
+from analysis.summary import FrontSummary, study_constraints, study_objectives, summarise
 from search.driver import DRIVER, seen
 from search.outcomes import STATES, counted, measures_told, recipe_told
 from search.pace import clock, per_hour
@@ -104,7 +105,7 @@ def status(study: Path) -> Status:
     # A driver's own start: what ended before it, in another run, says nothing about this one's pace.
     rate = per_hour(ends, began=_number(told.get("began"), now), now=now) if alive else None
     left = max(0, budget - done) * 3600 / rate if rate and budget is not None else None
-    front = summarise(rows, objectives)
+    front = summarise(rows, objectives, constraints=_constraints(study, damaged))
     error, times = _most_frequent(pruned)
     return Status(
         study=str(study),
@@ -159,6 +160,15 @@ def _objectives(study: Path, damaged: list[str]) -> tuple[str, ...]:
         if not damaged:
             damaged.append(str(error))
         return ("val_accuracy",)
+
+
+def _constraints(study: Path, damaged: list[str]) -> tuple[Constraint, ...]:
+    try:
+        return study_constraints(study)
+    except (WrongInput, OSError) as error:
+        if not damaged:
+            damaged.append(str(error))
+        return ()
 
 
 def _ends(rows: pa.Table) -> list[float]:

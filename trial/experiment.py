@@ -73,7 +73,7 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path
         return f"{name!r} is not a setting: {nearest(name, accepted)} ({place})"
     if first["type"] == "missing":
         return f"{name} is missing ({place})"
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     # Our own messages say what was given, pydantic's do not.
     said = first["type"] == "value_error" or isinstance(first["input"], dict | BaseModel)
     given = "" if said else f", got {first['input']!r}"

@@ -71,6 +71,19 @@ def test_what_cannot_work_is_a_caution_of_one_line(tmp_path: Path, settings: lis
     assert caution in cautions[0]
 
 
+def test_listed_points_are_what_is_counted_not_the_space_that_they_span(tmp_path: Path) -> None:
+    points = [
+        {"method": "filter-l1", "ratio": ratio, "scope": scope} for ratio, scope in ((0.2, "layer"), (0.4, "global"))
+    ]
+    given = {**SPEC, "search": {"sampler": "points", "points": points}}
+    path = tmp_path / "points.yaml"
+    path.write_text(yaml.safe_dump(given))
+    lines = describe(str(path), settings=(), probe=False).splitlines()
+    assert "recipes     2" in lines
+    assert "            recovery 2 of 6 epochs in all" in lines
+    assert not any("warning" in line for line in lines)
+
+
 def test_cautions_end_with_exit_code_0(tmp_path: Path) -> None:
     checked(tmp_path)
     ended = CliRunner().invoke(app, ["check", str(tmp_path / "spec.yaml"), "--set", "search.trials=9"])

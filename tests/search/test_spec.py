@@ -72,6 +72,11 @@ def test_a_search_can_be_for_whatever_every_trial_takes(tmp_path: Path, name: st
     assert spec.search.objectives == (name,)
 
 
+def test_a_time_limit_is_written_as_people_write_it(tmp_path: Path) -> None:
+    for written, seconds in (("90", 90), ("1.5 h", 5400), ("30min", 1800), ("45 s", 45)):
+        assert load(str(write(tmp_path)), settings=[f"search.time_limit={written}"])[0].search.time_limit == seconds
+
+
 def test_an_objective_of_latency_has_every_trial_timed(tmp_path: Path) -> None:
     for settings, timed in (
         ([], False),
@@ -105,6 +110,15 @@ def test_an_objective_of_latency_has_every_trial_timed(tmp_path: Path) -> None:
         (["search.points=[{method: filter-l1, ratio: .5}]"], "points belong to the sampler points, got sampler tpe"),
         (["search.sampler=points"], "the sampler points tries search.points alone: leave methods out"),
         (["search.warm_start=studies/a"], "warm_start.*got 'studies/a'"),
+        (["search.rungs=[4, 1]"], r"rungs are epochs of recovery, growing and not below 0, got \[4, 1\].*search.rungs"),
+        (["search.rungs=[-1]"], r"rungs .* got \[-1\]"),
+        (["search.rungs=4"], "rungs: input should be a list, got 4"),
+        (["search.rungs=[1]", "search.objectives=[macs]"], "rungs compare trials by validation accuracy or loss"),
+        (["search.rungs=[1]", "search.objectives=[val_loss, train_accuracy]"], "train_accuracy is not known at rungs"),
+        (["search.factor=1"], "factor.*got 1"),
+        (["search.time_limit=soon"], "a time is a number of seconds or of s, min, h, as in 30 min, got 'soon'"),
+        (["search.time_limit=0"], "time_limit.*got 0"),
+        (["checkpoint_every=0"], "checkpoint_every.*got 0"),
         (["workers=0"], "workers.*got 0"),
         (["search.methods=null"], "methods takes names"),
         (["search"], "--set takes path=value"),

@@ -65,6 +65,18 @@ def test_the_front_is_that_of_prunefront_front(tmp_path: Path) -> None:
     assert said["best"]["val_accuracy"] == max(row["val_accuracy"] for row in front["front"])
 
 
+def test_the_front_meets_the_constraints_of_the_study(tmp_path: Path) -> None:
+    study, rows = made(tmp_path)
+    middle = sorted(row["macs"] for row in rows if row["state"] == "complete")[len(rows) // 3]
+    spec = yaml.safe_load((study / "spec.yaml").read_text())
+    spec["search"]["constraints"] = {"macs": f">= {middle}"}
+    (study / "spec.yaml").write_text(yaml.safe_dump(spec))
+    front = json.loads(CliRunner().invoke(app, ["front", str(study), "--json"]).stdout)
+    said = json.loads(CliRunner().invoke(app, ["status", str(study), "--json"]).stdout)
+    assert (said["front"], said["hypervolume"]) == (len(front["front"]), front["hypervolume"])
+    assert said["best"]["macs"] >= middle
+
+
 def test_a_living_driver_has_a_pace_and_tells_what_runs(tmp_path: Path) -> None:
     study, _ = made(tmp_path, every=60)
     running = [{"recipe": {"method": "filter-l1", "ratio": 0.25}, "since": time.time() - 65}] * 6
