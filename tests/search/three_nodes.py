@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -161,7 +162,17 @@ def _serve(folder: str) -> None:
         pids = {kind: [each.process.pid for each in all_] for kind, all_ in node.all_processes.items()}
         print(json.dumps({"address": cluster.address, "raylet": pids["raylet"][0], "pids": pids}), flush=True)
 
+    def bury() -> None:
+        # Workers live on for as long as their raylet has a process number, be it a zombie's.
+        while True:
+            time.sleep(0.2)
+            for node in cluster.list_all_nodes():
+                for each in list(node.all_processes.values()):
+                    for one in list(each):
+                        one.process.poll()
+
     add()
+    threading.Thread(target=bury, daemon=True).start()
     for _ in sys.stdin:
         add()
     cluster.shutdown()
