@@ -153,7 +153,7 @@ def test_a_search_in_chaos_ends_as_one_that_nobody_disturbed(tmp_path: Path, sec
         folder = tmp_path / str(round_)
         folder.mkdir()
         network(folder, MEMORY + FAULTS)
-        slow(folder, seconds=1.0)
+        slow(folder, seconds=3.0)
         seed = random.SystemRandom().randrange(2**32)
         print(f"round {round_}, seed {seed}")
         with ExitStack() as stack:

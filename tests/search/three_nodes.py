@@ -60,9 +60,10 @@ def wait_until(claim: Callable[[], object], *, seconds: float, what: str) -> Non
 class Nodes:
     """The cluster as its tests see it."""
 
-    def __init__(self, program: "subprocess.Popen[str]", mark: str) -> None:
+    def __init__(self, program: "subprocess.Popen[str]", mark: str, *, complaints: Path) -> None:
         self.mark = mark
         self._program = program
+        self._complaints = complaints
         self.head = self._said()
         self.others: list[dict[str, Any]] = []
         self.is_headless = False
@@ -99,7 +100,7 @@ class Nodes:
     def _said(self) -> dict[str, Any]:
         assert self._program.stdout is not None
         said = json.loads(self._program.stdout.readline() or "{}")
-        assert said, "the cluster did not start"
+        assert said, f"the cluster did not start: {self._complaints.read_text()[-1000:]}"
         return dict(said)
 
 
@@ -108,17 +109,18 @@ def nodes(count: int = 3, **env: str) -> Iterator[Nodes]:
     """Start a cluster of so many nodes with one CPU each; afterwards nothing of it is left."""
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))  # a socket's path has 108 bytes
+    complaints = folder / "complaints"
     program = subprocess.Popen(
         [sys.executable, __file__, str(folder)],
         env=os.environ | SMALL | {MARK: mark, "RAY_TMPDIR": str(folder)} | env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=complaints.open("w"),
         text=True,
         start_new_session=True,
     )
     try:
-        started = Nodes(program, mark)
+        started = Nodes(program, mark, complaints=complaints)
         for _ in range(count - 1):
             started.add()
         yield started
