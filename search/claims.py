@@ -100,8 +100,9 @@ class RayClaims:
     def __init__(self, study: Path, *, lost: float = LOST_SECONDS) -> None:
         self._folder = study / STAGES / CLAIMS
         self._lost = lost
-        # Beside the driver, whose end is theirs too: no other machine's loss ends the claims.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        # Beside the driver, whose end is theirs too: no other machine's loss ends the claims. A soft affinity is none:
+        # Ray hands an actor without CPUs to any node, which keeps it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         made: Any = ray.remote(ClaimsActor)
         self._actor: Any = made.options(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=CALLS, scheduling_strategy=here

@@ -20,7 +20,7 @@ class RayLost(WorkFailed):
 @contextmanager
 def losses_of_ray(what: str) -> Iterator[None]:
     """Raise RayLost, which says ``what`` failed, for an error of Ray's own inside the block; others as they are."""
-    from ray.exceptions import RayError
+    from ray.exceptions import OutOfMemoryError, RayError
     from ray.tune import TuneError
 
     try:
@@ -30,7 +30,10 @@ def losses_of_ray(what: str) -> Iterator[None]:
         # failed tasks, takes any other error for its own defect, and ends whatever max_failures says.
         if not isinstance(error, TuneError | RayError) and not isinstance(error.__cause__, RayError):
             raise
-        raise RayLost(f"{what}: {' '.join(str(error).split())[-300:]}") from error
+        # Ray says so in a page, which ends with its own settings.
+        is_memory = isinstance(error, OutOfMemoryError) or isinstance(error.__cause__, OutOfMemoryError)
+        why = "a worker was killed because its machine ran out of memory" if is_memory else str(error)
+        raise RayLost(f"{what}: {' '.join(why.split())[-300:]}") from error
 
 
 def until_done(attempt: Callable[[], None], *, rows: Callable[[], int], say: Callable[[str], None]) -> None:

@@ -139,9 +139,11 @@ def _temporary() -> Iterator[Path]:
         with contextlib.suppress(OSError), lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))
-    with (folder / LOCK).open("w") as file:
+    # Under another name until it is locked: a driver that starts meanwhile would remove it.
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=TEMPORARY))
+    with (made / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        folder = made.rename(made.with_name(made.name.removeprefix(".")))
         try:
             yield folder
         finally:

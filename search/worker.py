@@ -5,6 +5,7 @@ A worker writes a trial's row durably before it reports to Tune: nothing that Tu
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -34,6 +35,9 @@ from trial.training import Epoch
 from trial.workbench import Workbench
 
 __all__ = ["Place", "Worker", "dense_network"]
+
+OF_THE_WORKER = {None, errno.ENOENT, errno.ESTALE}
+"""Errors of a worker whose folders end with its node, or whose stage another made meanwhile: his, not the study's."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Worker(tune.Trainable):
         except StopIteration as end:
             return {"done": True, "row": json.dumps(end.value)}
         except OSError as error:
+            if error.errno in OF_THE_WORKER:
+                raise  # Tune begins the trial again on another worker
             return {"done": True, "broken": [error.errno, error.strerror or str(error)]}
         if isinstance(step, Rung):
             return {"done": False, "rung": step.epoch, "row": json.dumps(step.known)}
@@ -147,5 +153,7 @@ def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | str]:
     thread = threading.Thread(target=train, daemon=True)
     thread.start()
     while (each := said.get()) is not None:  # Ray sends into the generator, which `yield from` would hand on
+        if isinstance(each, OSError) and each.errno in OF_THE_WORKER:
+            raise each
         yield each
     thread.join()

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,17 +25,18 @@ NETWORK = """
     import torch
     from torch import nn
 
-    def log():
-        file = os.open(Path(__file__).with_name("batches"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(file, f"{os.getpid()}\\n".encode())
-        os.close(file)
-
     def asked(name):
         try:
             Path(__file__).with_name(name).unlink()
         except FileNotFoundError:
             return False
         return True
+
+    def wait():
+        try:
+            time.sleep(float(Path(__file__).with_name("slow").read_text()))
+        except FileNotFoundError:
+            pass
 
     class Tiny(nn.Module):
         def __init__(self, classes):
@@ -45,7 +45,7 @@ NETWORK = """
 
         def forward(self, images):
             if self.training:
-                log()
+                wait()
             hidden = self.first(images).relu().mean((2, 3))
             FAULT
             return self.last(hidden)
@@ -71,6 +71,7 @@ def spec(*, methods: tuple[str, ...] = ("filter-l1",), epochs: int = 1, images: 
         "network": {"code": "disturbed_network:tiny"},
         "data": {"name": "digits", "images": images},
         "recovery": {"epochs": epochs},
+        "checkpoint_every": 1,
         "search": {"methods": {name: {"ratio": RATIOS} for name in methods}, "sampler": "random", "trials": 10_000},
         "workers": 2,
     }
@@ -79,6 +80,13 @@ def spec(*, methods: tuple[str, ...] = ("filter-l1",), epochs: int = 1, images: 
 def network(folder: Path, fault: str = FAULTS) -> None:
     body = textwrap.indent(textwrap.dedent(fault).strip("\n"), " " * 8)
     (folder / "disturbed_network.py").write_text(textwrap.dedent(NETWORK).replace("        FAULT", body))
+
+
+def slow(folder: Path, *, seconds: float) -> None:
+    """Have each batch of training take so much longer, so that what happens to a worker happens to a trial."""
+    path = folder / "slow"
+    path.with_suffix(".new").write_text(str(seconds))
+    path.with_suffix(".new").replace(path)
 
 
 UNDISTURBED = """
@@ -119,11 +127,6 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
     """What is compared of each row, by trial."""
     found = (json.loads(path.read_text()) for path in (folder / "study" / "rows").glob("[!.]*.json"))
     return {row["trial"]: {name: row[name] for name in COMPARED} for row in found if row["method"] != "dense"}
-
-
-def batches(folder: Path) -> Counter[int]:
-    """How many batches each process trained on."""
-    return Counter(int(line) for line in (folder / "batches").read_text().split())
 
 
 class Driver:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -59,9 +60,10 @@ def wait_until(claim: Callable[[], object], *, seconds: float, what: str) -> Non
 class Nodes:
     """The cluster as its tests see it."""
 
-    def __init__(self, program: "subprocess.Popen[str]", mark: str) -> None:
+    def __init__(self, program: "subprocess.Popen[str]", mark: str, *, complaints: Path) -> None:
         self.mark = mark
         self._program = program
+        self._complaints = complaints
         self.head = self._said()
         self.others: list[dict[str, Any]] = []
         self.is_headless = False
@@ -98,7 +100,7 @@ class Nodes:
     def _said(self) -> dict[str, Any]:
         assert self._program.stdout is not None
         said = json.loads(self._program.stdout.readline() or "{}")
-        assert said, "the cluster did not start"
+        assert said, f"the cluster did not start: {self._complaints.read_text()[-1000:]}"
         return dict(said)
 
 
@@ -107,17 +109,18 @@ def nodes(count: int = 3, **env: str) -> Iterator[Nodes]:
     """Start a cluster of so many nodes with one CPU each; afterwards nothing of it is left."""
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))  # a socket's path has 108 bytes
+    complaints = folder / "complaints"
     program = subprocess.Popen(
         [sys.executable, __file__, str(folder)],
         env=os.environ | SMALL | {MARK: mark, "RAY_TMPDIR": str(folder)} | env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=complaints.open("w"),
         text=True,
         start_new_session=True,
     )
     try:
-        started = Nodes(program, mark)
+        started = Nodes(program, mark, complaints=complaints)
         for _ in range(count - 1):
             started.add()
         yield started
@@ -161,7 +164,17 @@ def _serve(folder: str) -> None:
         pids = {kind: [each.process.pid for each in all_] for kind, all_ in node.all_processes.items()}
         print(json.dumps({"address": cluster.address, "raylet": pids["raylet"][0], "pids": pids}), flush=True)
 
+    def bury() -> None:
+        # Workers live on for as long as their raylet has a process number, be it a zombie's.
+        while True:
+            time.sleep(0.2)
+            for node in cluster.list_all_nodes():
+                for each in list(node.all_processes.values()):
+                    for one in list(each):
+                        one.process.poll()
+
     add()
+    threading.Thread(target=bury, daemon=True).start()
     for _ in sys.stdin:
         add()
     cluster.shutdown()
