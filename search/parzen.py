@@ -1,4 +1,4 @@
-"""A tree-structured Parzen estimator whose proposal costs two milliseconds: an Optuna sampler. [Bergstra 2011]
+"""A tree-structured Parzen estimator that draws the knobs of a method at once: an Optuna sampler. [Bergstra 2011]
 
 What good recipes have that others have not: l(x) and g(x) are the densities of the good recipes and of all others, a
 recipe is drawn from l several times, and the draw with the largest l/g is taken. The knobs of a method, or of an
@@ -9,8 +9,8 @@ product over the knobs: of a number it is a normal density cut off at the ends o
 to the next recipe; of a choice the recipe's own, with a little of all.
 
 Optuna's own estimator does this, and cannot be had as quickly: it goes through all trials at each knob and computes
-normal masses number by number in Python, which is 2.5 ms for each knob. Departs from it in that knobs are drawn
-together, all recipes weigh the same, and whole numbers are taken for rounded ones.
+normal masses number by number in Python: an ask and tell took 16 ms for some 6.5 knobs.
+Departs from it in that knobs are drawn together, all recipes weigh the same, and whole numbers are rounded ones.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class Sampler:
     ``nsga2`` and ``random`` are Optuna's, ``tpe`` is that of `search.parzen`. They learn from what `search.told` makes
     of a row and see a bounded part of the rows, as `search.model` says: after 250 trials of a made-up problem TPE's
     front gains two thirds of the hypervolume over chance that Optuna's TPE gains, which sees all
-    (``benchmarks/results/search.txt``). ``grid`` goes through every recipe of a space that can be counted, in the order
+    (``benchmarks/results/search.txt``); how much of the rest is the bound's and how much the estimator's is not known.
+    ``grid`` goes through every recipe of a space that can be counted, in the order
     of `search.walk`; ``points`` through ``points``, recipes of the space, as they are listed. A recipe whose worker was
     lost comes once more at the end of those two; the others do not propose it again.
     """
