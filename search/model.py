@@ -5,10 +5,10 @@ trials TPE needs longer for a recipe than a scheduler has. A `Model` shows its s
 and at most ``kept + fresh`` that have ended. When there are more, ``kept`` of them stay, half of them for being best
 (see `search.best`) and the others for being the latest. Nothing is stored: rows are what a search goes on from.
 
-**TPE** learns what good recipes have that others have not. The good ones are the first tenth by constraints,
-non-dominated sorting and crowding, settled here once for a recipe and told to Optuna as one objective, 0 for the good
-and 1 for the others. With several objectives Optuna does the same at each knob anew, but for ties on the last front,
-which it breaks by hypervolume. [Ozaki 2020, multiobjective TPE]
+**TPE** learns what good recipes have that others have not (`search.parzen`). The good ones are the first tenth by
+constraints, non-dominated sorting and crowding, settled here once for a recipe and shown as value 0, the others as 1.
+A trial under way counts as one of the others until it is told: workers side by side try different recipes. Optuna's own
+does the same at each knob anew, but for ties on the last front, which it breaks by hypervolume. [Ozaki 2020]
 
 **NSGA-II**'s parents are the best of the window, settled anew after every ``fresh`` children that finished. Optuna
 crosses only knobs that all recipes have, which of ours is the method alone; so each trial has the genes of all methods,
@@ -27,11 +27,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.pareto import directions
 from search.best import best
+from search.parzen import Parzen
 from search.ranges import Searched
 from search.space import Branch, Flat, Space
 from search.told import CONSTRAINTS_BY_NAME, Aims, Told, frozen_trial
@@ -74,18 +75,8 @@ class Kind:
     """Whether it is NSGA-II."""
 
 
-def _tpe(seed: int, space: Space) -> BaseSampler:  # noqa: ARG001
-    with warnings.catch_warnings(action="ignore"):
-        # Before Optuna 5 the constant liar and constraints are called experimental, at every start.
-        return TPESampler(
-            n_startup_trials=STARTUP,
-            # One knob at a time: a joint model knows nothing of knobs that only some recipes have.
-            multivariate=False,
-            # A trial under way counts as a bad one until it is told: workers side by side try different recipes.
-            constant_liar=True,
-            seed=seed,
-            **_by_function(),
-        )
+def _tpe(seed: int, space: Space) -> BaseSampler:
+    return Parzen({path: _distribution(knob) for path, knob in space.knobs()}, startup=STARTUP, seed=seed)
 
 
 def _nsga2(seed: int, space: Space) -> BaseSampler:
@@ -217,8 +208,7 @@ class Model:
         told = [each.told for each in self._known]
         good = best(told, gamma(len(told)), directions=self._better)
         for place, each in enumerate(self._known):
-            if each.told.state == TrialState.COMPLETE:
-                each.trial.values = [0.0 if place in good else 1.0]
+            each.trial.values = [0.0 if place in good else 1.0]
         shown = [*(each.trial for each in self._known), *self._running.values()]
         for number, trial in enumerate(shown, start=-len(shown)):
             trial.number = number  # below 0, where no trial that is asked for is

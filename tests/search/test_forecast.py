@@ -120,6 +120,7 @@ def test_a_search_trains_what_was_forecast(tmp_path: Path) -> None:
             "slimming": {"ratio": 0.5, "penalty": {"l1": {"lambda": 1e-3}}, "control": ["none", "scratch"]},
         },
         recipe={"recovery_epochs": [1, 2], "recovery_schedule": "constant"},
+        data={"name": "digits", "images": 40, "validation": 10},
     )
     known = forecast(spec)
     workbench = Workbench(spec.experiment(), tmp_path / "study", study_name="study", worker="here")
