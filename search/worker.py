@@ -23,7 +23,7 @@ import torch
 from ray import tune
 
 from analysis.errors import WorkFailed
-from search.restarts import losses_of_ray
+from search.restarts import RayLost, losses_of_ray
 from search.time_limit import TimeLimit
 from trial.claims import Claims
 from trial.experiment import Experiment
@@ -128,6 +128,10 @@ def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None], say: Calla
             say(said)
         else:
             row = said
+    if not row:
+        # Ray runs a lost generator again and skips as many values as it had before: where the first run left the
+        # stages, the second has no epochs to tell, and its row is among what is skipped. It lies in the study now.
+        raise RayLost("the dense network's worker was lost")
     return row
 
 
