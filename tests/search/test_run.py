@@ -119,12 +119,13 @@ def test_a_search_runs_ends_and_goes_on_with_a_larger_budget(shadowed: Path) -> 
     assert len(done) == 4
     assert all(row["state"] == "complete" and row["study"] == "study" for row in done.values())
     assert "4/4" in first.stdout
+    assert " = 1.000\n" in first.stdout, "every epoch was run once"
     assert "normalised hypervolume" in first.stdout
     assert (shadowed / "study" / "figures" / "front.png").is_file()
     assert "figure: study/figures/front.png" in first.stdout
     assert (shadowed / "study" / "trials.parquet").is_file()
     assert sorted(path.name for path in (shadowed / "study").iterdir()) == [
-        "curves", "curves.parquet", "figures", "rows", "spec.yaml", "stages", "trials.parquet",
+        "curves", "curves.parquet", "epochs", "figures", "rows", "spec.yaml", "stages", "trials.parquet",
     ]  # fmt: skip
     # Two workers ran the four trials: they were kept from trial to trial.
     assert len({row["worker"] for row in done.values()}) <= 2

@@ -22,14 +22,12 @@ from search.pace import per_hour
 from search.status_command import status
 from tests.analysis.studies import DENSE_ROW, rows, write
 
-NOW = time.time()
-
 
 def made(tmp_path: Path, count: int = 60, *, every: float = 60.0) -> tuple[Path, list[dict[str, Any]]]:
     """A study whose trials ended one after another, the last one now."""
-    found = rows(count)
+    found, now = rows(count), time.time()
     for number, row in enumerate(found):
-        end = NOW - every * (count - 1 - number)
+        end = now - every * (count - 1 - number)
         row |= {"started": datetime.fromtimestamp(end - 30, UTC).isoformat(timespec="milliseconds"), "seconds": 30.0}
     spec = {"search": {"objectives": ["val_accuracy", "macs"], "trials": 100}}
     write(tmp_path / "study", found)
@@ -39,7 +37,7 @@ def made(tmp_path: Path, count: int = 60, *, every: float = 60.0) -> tuple[Path,
 
 def alive(study: Path, **told: Any) -> None:
     """A driver on another host whose heart beat just now."""
-    said = {"host": "elsewhere", "pid": 7, "heartbeat": time.time(), "began": NOW - 7200}
+    said = {"host": "elsewhere", "pid": 7, "heartbeat": time.time(), "began": time.time() - 7200}
     (study / "driver.json").write_text(json.dumps(said | told))
 
 

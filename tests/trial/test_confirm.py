@@ -128,8 +128,8 @@ def test_retraining_differs_from_the_first_weights_on(study: Path, monkeypatch: 
     first: dict[int, bytes] = {}
     known = Maker.network
 
-    def seen(self: Maker, product: Any) -> nn.Module:
-        network = known(self, product)
+    def seen(self: Maker, product: Any, **said: Any) -> nn.Module:
+        network = known(self, product, **said)
         if product is None:
             first[self.experiment.seed] = next(network.parameters()).detach().numpy().tobytes()
         return network
