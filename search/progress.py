@@ -135,20 +135,8 @@ class Lines(Progress):
 class Drawn(Progress):
     """A table that is drawn anew in place: progress, pace, the last trials, the front so far."""
 
-    def __init__(
-        self,
-        console: Console,
-        *,
-        space: Space,
-        trials: int,
-        objectives: Sequence[str],
-        rows: Sequence[Row],
-        constraints: Sequence[Constraint] = (),
-        tells: Tells | None = None,
-    ) -> None:
-        super().__init__(
-            space=space, trials=trials, objectives=objectives, rows=rows, constraints=constraints, tells=tells
-        )
+    def __init__(self, console: Console, **said: Any) -> None:
+        super().__init__(**said)
         self._console = console
         self._latest: deque[str] = deque(maxlen=LATEST)
         self._running = 0
@@ -228,28 +216,12 @@ class Drawn(Progress):
         return bar
 
 
-def on_this_terminal(
-    *,
-    space: Space,
-    trials: int,
-    objectives: Sequence[str],
-    rows: Sequence[Row],
-    constraints: Sequence[Constraint] = (),
-    tells: Tells | None = None,
-) -> Progress:
-    """Drawn on a terminal, lines where the output goes to a file, a pipe or CI."""
+def on_this_terminal(**said: Any) -> Progress:
+    """Drawn on a terminal, lines where the output goes to a file, a pipe or CI; ``said`` is what `Progress` takes."""
     console = Console()
     if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal:
-        return Drawn(
-            console,
-            space=space,
-            trials=trials,
-            objectives=objectives,
-            rows=rows,
-            constraints=constraints,
-            tells=tells,
-        )
-    return Lines(space=space, trials=trials, objectives=objectives, rows=rows, constraints=constraints, tells=tells)
+        return Drawn(console, **said)
+    return Lines(**said)
 
 
 def _told(row: Row, space: Space, objectives: Sequence[str], *, outcome_first: bool = False) -> str:

@@ -9,16 +9,15 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from analysis import arrow, front_table, table
-from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS, DENSE, arrow_schema
 from analysis.summary import FrontSummary, study_constraints, study_objectives, summarise
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Status", "print_status", "status"]
+
+Said = TypeVar("Said")
 
 NAMED = 4
 """So many of the running trials are written out; the rest are counted."""
@@ -94,7 +95,7 @@ def status(study: Path) -> Status:
     driver, now, damaged = seen(study), time.time(), list[str]()
     rows = _rows(study, damaged)
     spec = _spec(study, damaged)
-    objectives = _objectives(study, damaged)
+    objectives = _of_spec(study_objectives, study, damaged, otherwise=("val_accuracy",))
     pruned = rows.filter(pc.fill_null(pc.not_equal(rows["method"], arrow.scalar(DENSE)), arrow.scalar(True)))
     trials = counted(pruned["state"].to_pylist())
     done = sum(trials.values())
@@ -105,7 +106,7 @@ def status(study: Path) -> Status:
     # A driver's own start: what ended before it, in another run, says nothing about this one's pace.
     rate = per_hour(ends, began=_number(told.get("began"), now), now=now) if alive else None
     left = max(0, budget - done) * 3600 / rate if rate and budget is not None else None
-    front = summarise(rows, objectives, constraints=_constraints(study, damaged))
+    front = summarise(rows, objectives, constraints=_of_spec(study_constraints, study, damaged, otherwise=()))
     error, times = _most_frequent(pruned)
     return Status(
         study=str(study),
@@ -153,22 +154,16 @@ def _spec(study: Path, damaged: list[str]) -> Mapping[str, Any]:
     return search if isinstance(search, dict) else {}
 
 
-def _objectives(study: Path, damaged: list[str]) -> tuple[str, ...]:
+def _of_spec(
+    read: Callable[[Path], tuple[Said, ...]], study: Path, damaged: list[str], *, otherwise: tuple[Said, ...]
+) -> tuple[Said, ...]:
+    """What a study's spec says, ``otherwise`` where it cannot be read."""
     try:
-        return study_objectives(study)
+        return read(study)
     except (WrongInput, OSError) as error:
         if not damaged:
             damaged.append(str(error))
-        return ("val_accuracy",)
-
-
-def _constraints(study: Path, damaged: list[str]) -> tuple[Constraint, ...]:
-    try:
-        return study_constraints(study)
-    except (WrongInput, OSError) as error:
-        if not damaged:
-            damaged.append(str(error))
-        return ()
+        return otherwise
 
 
 def _ends(rows: pa.Table) -> list[float]:
