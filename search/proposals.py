@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from analysis.row import parse_row
 from search.order import Order, Proposal
 from search.sampler import Sampler
 from search.space import Flat
@@ -107,7 +107,7 @@ class Proposals(Searcher):
             self.lost_in_a_row += 1
             self._sampler.tell(proposal.number, None)
             return
-        row = json.loads(result["row"])
+        row: Row = parse_row(result["row"])
         self.lost_in_a_row = 0
         self._finished(row)
         self._sampler.tell(proposal.number, row)
