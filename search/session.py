@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the TensorBoard logger imports torch, and all of them write
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits for the running trials
-    "TUNE_GLOBAL_CHECKPOINT_S": "31536000",  # a snapshot keeps and writes every trial, and rows are what is resumed from
+    "TUNE_GLOBAL_CHECKPOINT_S": "31536000",  # a snapshot keeps every trial; rows are what is resumed from
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 OBJECT_STORE_BYTES = 128 * 2**20
