@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3 import moto
+
 PLACES = ("/usr/local/bin", *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
 
 
@@ -29,6 +31,7 @@ COMPONENTS: dict[str, Callable[[], bool]] = {
     "optuna-dashboard": _package("optuna_dashboard"),
     "mlflow": _package("mlflow"),
     "tensorboard": _package("tensorboardX"),
+    "s3": lambda: moto() is not None,
 }
 """Component → whether it is here. Whoever needs another one adds a line."""
 
