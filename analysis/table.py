@@ -185,14 +185,16 @@ def _newer_rows(
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
 
     def is_newer(entry: Entry) -> bool:
+        newer = entry.name.removesuffix(".json") not in known
         with _passed_over(damage):
-            return entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since
-        return False
+            newer = newer or entry.stat().st_mtime_ns >= since
+        return newer
 
     def row_of(path: Path) -> dict[str, Any] | None:
+        row = None
         with _passed_over(damage):
-            return read_row(path)
-        return None
+            row = read_row(path)
+        return row
 
     newer = [folder / entry.name for entry in sorted(files, key=lambda entry: entry.name) if is_newer(entry)]
     return {path: row for path, row in zip(newer, each(row_of, newer, at=folder), strict=True) if row is not None}
