@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import arrow, parquet
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
-from analysis.object_path import Entry, ObjectPath, each, scan
+from analysis.object_path import ObjectPath, each, scan
 from analysis.row import read_row
 from analysis.schema import COLUMNS, Kind, arrow_schema
 
@@ -183,21 +183,19 @@ def _newer_rows(
     except FileNotFoundError:
         return {}
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
-
-    def is_newer(entry: Entry) -> bool:
-        newer = entry.name.removesuffix(".json") not in known
+    newer = []
+    for entry in sorted(files, key=lambda entry: entry.name):
         with _passed_over(damage):
-            newer = newer or entry.stat().st_mtime_ns >= since
-        return newer
+            if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since:
+                newer.append(folder / entry.name)
+    rows = {}
 
-    def row_of(path: Path) -> dict[str, Any] | None:
-        row = None
+    def take(path: Path) -> None:
         with _passed_over(damage):
-            row = read_row(path)
-        return row
+            rows[path] = read_row(path)
 
-    newer = [folder / entry.name for entry in sorted(files, key=lambda entry: entry.name) if is_newer(entry)]
-    return {path: row for path, row in zip(newer, each(row_of, newer, at=folder), strict=True) if row is not None}
+    list(each(take, newer, at=folder))
+    return {path: rows[path] for path in newer if path in rows}
 
 
 def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 MOTO = "moto[server]==5.2.5"
 SECRET = "planted-Secret/Of+The=Tests"
 BUCKET = "bucket"
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds in which a busy machine starts a server."""
 HOP = {"host", "connection", "expect", "transfer-encoding", "content-length"}
 

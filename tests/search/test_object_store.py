@@ -4,7 +4,6 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from tests.search.test_run import SPEC, environment
 
 LIMIT = 550
 STUDY = f"s3://{s3.BUCKET}/studies/study"
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[s3.Server]:
-    with s3.server() as found:
-        yield found
 
 
 def prunefront(folder: Path, store: s3.Server, *options: str) -> subprocess.CompletedProcess[str]:
@@ -38,10 +31,10 @@ def prunefront(folder: Path, store: s3.Server, *options: str) -> subprocess.Comp
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.needs("s3")
 def test_a_search_on_an_object_store_survives_failing_requests_and_every_command_reads_it(
-    tmp_path: Path, store: s3.Server
+    tmp_path: Path, s3_server: s3.Server
 ) -> None:
+    store = s3_server
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     for kind, path in (
         ("503", "rows/"),
