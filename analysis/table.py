@@ -188,7 +188,7 @@ def _newer_rows(
         with _passed_over(damage):
             if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since:
                 newer.append(folder / entry.name)
-    rows = {}
+    rows: dict[Path, dict[str, Any]] = {}
 
     def take(path: Path) -> None:
         with _passed_over(damage):
