@@ -438,11 +438,9 @@ def test_on_recorded_curves_a_fifth_of_the_epochs_keeps_the_front():
 
 def test_a_study_is_recorded_as_its_rows_and_curves_have_it(tmp_path):
     def write(trial, *, curve, **row):
-        for folder, held in (("rows", row), ("curves", curve)):
+        for folder, held in (("rows", row | {"trial": trial}), ("curves", {"epochs": curve, "spans": []})):
             (tmp_path / folder).mkdir(exist_ok=True)
-            (tmp_path / folder / f"{trial}.json").write_text(
-                json.dumps(held | {"trial": trial} if held is row else held)
-            )
+            (tmp_path / folder / f"{trial}.json").write_text(json.dumps(held))
 
     def epochs(accuracies, *, of_round=1):
         return [
