@@ -85,6 +85,7 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
         proposals = Proposals(
             sampler,
             order=Order(parent for parent in made if parent is not None),
+            stopping=stopping,
             parent_of=parent_of,
             budget=left,
             workers=spec.workers,
@@ -101,4 +102,4 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
                 table.compact(folder, columns())
                 compacted = time.monotonic()
 
-        search(place, proposals, stopping, workers=spec.workers, folder=tune_folder, turn=turn)
+        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn)

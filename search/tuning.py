@@ -17,7 +17,6 @@ from ray.tune.schedulers import FIFOScheduler
 from analysis.errors import WorkFailed
 from search.proposals import Proposals
 from search.restarts import losses_of_ray
-from search.stopping import Stopping
 from search.worker import Place, Worker
 
 __all__ = ["search"]
@@ -29,16 +28,16 @@ LOSSES = 3
 
 
 class _Scheduler(FIFOScheduler):
-    """Tune's side of early stopping: a trial that has reached a rung goes on or is stopped."""
+    """Tune's side of early stopping: a trial that has reached a rung goes on, or makes room for another."""
 
-    def __init__(self, stopping: Stopping) -> None:
+    def __init__(self, proposals: Proposals) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._stopping = stopping
+        self._proposals = proposals
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         if "rung" not in result:
             return str(FIFOScheduler.CONTINUE)
-        goes_on = self._stopping.goes_on(json.loads(result["row"]), result["rung"])
+        goes_on = self._proposals.goes_on(trial.trial_id, json.loads(result["row"]), result["rung"])
         return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,7 +75,6 @@ class _Beat(tune.Callback):
 def search(
     place: Place,
     proposals: Proposals,
-    stopping: Stopping,
     *,
     workers: int,
     folder: Path,
@@ -112,7 +110,7 @@ def search(
         ),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
-            scheduler=_Scheduler(stopping),
+            scheduler=_Scheduler(proposals),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
