@@ -12,7 +12,7 @@ import pytest
 
 from analysis.epochs import counted
 from tests.search import disturbed, three_nodes
-from tests.search.disturbed import driver, last_line, rows, spec, undisturbed
+from tests.search.disturbed import PATIENCE, driver, last_line, rows, spec, undisturbed
 from tests.search.three_nodes import Nodes, nodes, processes, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -118,7 +118,7 @@ def test_a_killed_driver_has_last_words_and_its_search_goes_on(
         code, _, complained = search.end()
     assert code == -signal.SIGKILL
     assert last_line(complained) == f"prunefront: the search was ended from outside, or by its Ray; {GO_ON}"
-    wait_until(lambda: not cluster.named("ray::ClaimsActor"), seconds=60, what="the driver's actors end with it")
+    wait_until(lambda: not cluster.named("ray::ClaimsActor"), seconds=PATIENCE, what="the driver's actors end with it")
     with driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
@@ -243,7 +243,7 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
             with contextlib.suppress(ProcessLookupError):
                 # To all of its group, as a terminal does.
                 os.killpg(search.process.pid, signal.SIGINT)
-        code, _, complained = search.end(seconds=60)
+        code, _, complained = search.end()
     assert code == 130, complained
     assert "Traceback" not in complained
     assert last_line(complained).startswith("prunefront: interrupted")
@@ -254,7 +254,7 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
         # A cluster keeps workers that do nothing.
         return [said for pid, said in processes(mark).items() if pid not in before and "ray::IDLE" not in said]
 
-    wait_until(lambda: not left(), seconds=60, what="processes are left")
+    wait_until(lambda: not left(), seconds=PATIENCE, what="processes are left")
     with driver(folder, *options, given=given, mark=mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
@@ -273,9 +273,9 @@ def test_a_signal_while_ray_starts_ends_the_search_as_ctrl_c_does(
         return (folder / "study" / when).exists() or any(when in said for said in processes(mark).values())
 
     with driver(folder, given=spec(methods=METHODS), mark=mark) as search:
-        wait_until(is_there, seconds=disturbed.PATIENCE, what=when)
+        wait_until(is_there, seconds=PATIENCE, what=when)
         search.process.send_signal(sent)
-        code, said, complained = search.end(seconds=90)
+        code, said, complained = search.end()
     assert code == 130, complained
     # Before its trials are counted a search has nothing more to say.
     assert re.fullmatch(
@@ -283,4 +283,4 @@ def test_a_signal_while_ray_starts_ends_the_search_as_ctrl_c_does(
     )
     assert "(raylet)" not in said
     assert not (folder / "study" / "driver.json").exists()
-    wait_until(lambda: not processes(mark), seconds=60, what=f"left: {processes(mark)}")
+    wait_until(lambda: not processes(mark), seconds=PATIENCE, what="processes are left")
