@@ -37,6 +37,21 @@ from trial.rows import Row, writable
 __all__ = ["check_methods", "run", "unmoved"]
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Treat SIGTERM, which batch systems send, as the interrupt that a keyboard sends."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_terminated_as_interrupted()
 def run(
     name: str,
     *,
@@ -59,7 +74,7 @@ def run(
     splits = data.load(spec.data)
     check_methods(spec, splits)
     check_installed(spec.search.loggers)
-    with _terminated_as_interrupted(), writable(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with driving(folder) as tells:
             spec = enter(folder, spec, splits)
@@ -179,17 +194,3 @@ def unmoved(rows: Sequence[Row]) -> list[str]:
         if row["state"] == "complete" and "sparsity training" in catalogue()[row["method"]].needs:
             shares[row["method"]] = max(shares.get(row["method"], 0.0), row["scales_near_zero"] or 0.0)
     return sorted(name for name, share in shares.items() if share == 0)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM, which batch systems send, as the interrupt that a keyboard sends."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -9,6 +9,7 @@ from analysis import table
 from analysis.errors import WorkFailed
 from search.followers import logged
 from search.order import Order
+from search.outcomes import recipe_told
 from search.progress import Progress
 from search.space import Flat
 from search.spec import Spec
@@ -41,7 +42,7 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
     from search.session import session
 
     with (
-        session(workers=spec.workers, address=address) as tune_folder,
+        session(workers=spec.workers, address=address, say=progress.say) as tune_folder,
         logged(spec.search.loggers, folder, progress),
     ):
         from search.claims import RayClaims
@@ -93,6 +94,13 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
             finished=finished,
             say=progress.say,
         )
+
+        def begun_again(recipe: Flat) -> None:
+            parsed = Recipe.parse(recipe, place.experiment, where="search")
+            # A trial that has a row was ended for its time: the row says so.
+            if read(folder, trial_id(parsed, place.experiment, fingerprint=fingerprint)) is None:
+                progress.say(f"a worker was lost at {recipe_told(recipe)}: the trial begins again")
+
         compacted = time.monotonic()
 
         def turn() -> None:
@@ -102,4 +110,4 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
                 table.compact(folder, columns())
                 compacted = time.monotonic()
 
-        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn)
+        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn, begun_again=begun_again)

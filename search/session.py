@@ -11,12 +11,14 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
+from search.chatter import in_our_words
 
 __all__ = ["PACKAGES", "session"]
 
@@ -46,40 +48,40 @@ TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir()) 
 """Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
 PREFIX = "prunefront-"
 LOCK = "lock"
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ATTEMPTS = 2
 ANSWER_SECONDS = 5.0
 """A cluster that does not take a connection for so long is not there; Ray itself would wait for minutes."""
 
 
 @contextmanager
-def session(*, workers: int, address: str | None = None) -> Iterator[Path]:
+def session(*, workers: int, address: str | None = None, say: Callable[[str], None] = print) -> Iterator[Path]:
     """Start Ray with room for so many workers, and end it with the block; yields a folder for Tune's own files.
 
     With an ``address``, HOST:PORT or auto, a cluster's Ray is used instead, and goes on without us. Raises WrongInput
-    where none answers there.
+    where none answers there. ``say`` is told, on another thread, what Ray has to say to a user.
 
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
     """
     for name, setting in ENVIRONMENT.items():
         os.environ.setdefault(name, setting)
-    import ray
+    with _interrupted_afterwards():
+        import ray
 
-    with _temporary() as folder:
+    with _temporary() as folder, in_our_words(say):
         empty = folder / "empty"
         empty.mkdir()
         (folder / "tune").mkdir()
-        terminated = signal.getsignal(signal.SIGTERM)
         try:
             if address is None:
                 _start(ray, workers=workers, folder=folder, empty=empty)
             else:
                 _attach(ray, address=address, empty=empty)
-            with contextlib.suppress(ValueError):  # only the main thread has signals
-                signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
             yield folder / "tune"
         finally:
-            with _undisturbed():
+            # Which takes a second or two, and half done would leave processes behind.
+            with _handled(signal.SIG_IGN):
                 ray.shutdown()
 
 
@@ -87,16 +89,17 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
     """Start Ray, and once more where it took longer than its own thirty seconds, as on a busy machine."""
     for attempt in range(ATTEMPTS):
         try:
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder / f"ray{attempt}"),
-                runtime_env=_shipped(empty),
-            )
+            with _interrupted_afterwards():
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder / f"ray{attempt}"),
+                    runtime_env=_shipped(empty),
+                )
         except Exception as error:  # a bare one where the machine is too busy
             ray.shutdown()
             if attempt == ATTEMPTS - 1:
@@ -120,7 +123,8 @@ def _attach(ray: Any, *, address: str, empty: Path) -> None:
                 "or leave --address out to run on this machine"
             ) from error
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
+        with _interrupted_afterwards():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
     except Exception as error:
         ray.shutdown()
         said = " ".join(str(error).split())[:300]
@@ -158,13 +162,36 @@ def _folder(package: str) -> Path:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Take no interrupt while Ray is being ended: it takes a second or two, and would leave processes behind."""
-    before = None
+def _interrupted_afterwards() -> Iterator[None]:
+    """Take interrupts when the block has ended: who leaves Ray's start half way leaves processes of it behind.
+
+    Ray would handle SIGTERM itself from then on, and end the process at once; the handlers that stood before stay.
+    """
+    came: list[int] = []
+    try:
+        with _handled(lambda number, _: came.append(number)):
+            from ray._private import utils
+
+            theirs = utils.set_sigterm_handler
+            utils.set_sigterm_handler = lambda _: None
+            try:
+                yield
+            finally:
+                utils.set_sigterm_handler = theirs
+    finally:
+        if came:
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """Have interrupts handled so inside the block."""
+    before = {}
     with contextlib.suppress(ValueError):  # only the main thread has signals
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in INTERRUPTS:
+            before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, usual in before.items():
+            signal.signal(number, usual)

@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from analysis.errors import WorkFailed
 from search.proposals import Proposals
 from search.restarts import losses_of_ray
+from search.space import Flat
 from search.worker import Place, Worker
 
 __all__ = ["search"]
@@ -51,12 +52,16 @@ class _Over(Exception):
 class _Beat(tune.Callback):
     """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search."""
 
-    def __init__(self, turn: Callable[[], None]) -> None:
+    def __init__(self, turn: Callable[[], None], *, begun_again: Callable[[Flat], None]) -> None:
         self.last_error = ""
         self._turn = turn
+        self._begun_again = begun_again
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        self._begun_again(trial.config["recipe"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         lines = str(trial.get_error() or "").strip().splitlines()
@@ -79,8 +84,11 @@ def search(
     workers: int,
     folder: Path,
     turn: Callable[[], None],
+    begun_again: Callable[[Flat], None],
 ) -> None:
     """Run trials until the proposals end; ``turn`` is called all along, ``folder`` takes Tune's own files.
+
+    ``begun_again`` is called with the recipe of a trial whose worker died, and that another worker takes over.
 
     Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
@@ -98,7 +106,7 @@ def search(
             # Tune's own way ends with a last snapshot and a table of all trials, of which nobody reads either.
             raise _Over
 
-    beat = _Beat(watch)
+    beat = _Beat(watch, begun_again=begun_again)
     # Else Tune starts one worker at a time; a trial that ends before the next is there takes that one's trial over,
     # and it is ended and started anew: with short trials for ever.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
