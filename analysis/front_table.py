@@ -109,7 +109,8 @@ def lines(summary: FrontSummary) -> list[str]:
     shared = cells(summary).shared
     if shared:
         said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
-    size = f"{len(summary.front)} of {summary.compared} networks are on the front"
+    verb = "is" if len(summary.front) == 1 else "are"
+    size = f"{len(summary.front)} of {summary.compared} networks {verb} on the front"
     objectives = ", ".join(summary.objectives)
     if summary.hypervolume is None:
         said.append(f"{size} (objectives {objectives})")
