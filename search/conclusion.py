@@ -27,10 +27,7 @@ def conclude(folder: Path, spec: Spec, rows: Sequence[Row]) -> None:
         )
     summary = summarise(table.read(folder), spec.search.objectives, constraints=spec.constraints)
     if sys.stdout.isatty() and len(summary.front):
-        from rich.console import Console
-
-        Console().print(front_table.rich_table(summary))
-        print("\n".join(front_table.lines(summary)))  # noqa: T201
+        front_table.show(summary)
     else:
         print(front_table.plain(summary))  # noqa: T201
     print(f"figure: {report.write_figures(folder)[0]}")  # noqa: T201
