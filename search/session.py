@@ -20,7 +20,7 @@ from typing import Any
 from analysis.errors import WorkFailed, WrongInput
 from search.chatter import in_our_words
 
-__all__ = ["PACKAGES", "session"]
+__all__ = ["PACKAGES", "check_address", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -109,19 +109,25 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
             return
 
 
+def check_address(address: str) -> None:
+    """Raise WrongInput where an address is none, or nobody answers there; where ``auto`` leads, Ray alone knows."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise WrongInput(
+            f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
+            "or leave --address out to run on this machine"
+        ) from error
+
+
 def _attach(ray: Any, *, address: str, empty: Path) -> None:
     """Connect to the cluster at an address."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or "/" in host:
-            raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise WrongInput(
-                f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
-                "or leave --address out to run on this machine"
-            ) from error
+    check_address(address)
     try:
         with _interrupted_afterwards():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
