@@ -82,12 +82,12 @@ def test_knobs_that_a_narrow_terminal_has_no_room_for_are_named(capsys, monkeypa
     """At 80 columns they were squeezed to nothing, and nobody was told."""
     summary = summarise(table_of_many(), ["val_accuracy", "sparsity", "macs"])
     headers = front_table.cells(summary).headers
-    for columns in ("60", "400"):
+    for columns in ("80", "400"):
         monkeypatch.setenv("COLUMNS", columns)
         front_table.show(summary)
         table, *said = capsys.readouterr().out.split("no room for ")
         left_out = said[0].partition(":")[0].split(", ") if said else []
-        assert bool(left_out) == (columns == "60")
+        assert bool(left_out) == (columns == "80")
         assert [name for name in headers if name not in left_out] == table.split("\n")[1].split()
     alone = summarise(made(HALF, HALF | {"val_accuracy": 0.1}), ["val_accuracy", "macs"])
     assert front_table.lines(alone)[0].startswith("1 of 2 networks is on the front")
