@@ -79,7 +79,7 @@ def _of_trainings(spec: Spec, splits: Splits) -> Iterator[str]:
 
 def _schedules(spec: Spec) -> list[str]:
     """The schedules of recovery that are tried, the dense training's where that is taken."""
-    tried = []
+    tried: list[object] = []
     for group in spec.space.methods.options.values():
         said = group.knobs.get("recovery_schedule")
         tried += said.values if isinstance(said, Among) else [spec.recovery.schedule]
