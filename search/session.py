@@ -18,7 +18,7 @@ from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
 
-__all__ = ["PACKAGES", "session"]
+__all__ = ["ENVIRONMENT", "modules", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -45,6 +45,8 @@ OBJECT_STORE_BYTES = 128 * 2**20
 TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # mkdtemp's folder is ours
 """Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
 PREFIX = "prunefront-"
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it in the processes of a job."""
 LOCK = "lock"
 ATTEMPTS = 2
 ANSWER_SECONDS = 5.0
@@ -127,9 +129,19 @@ def _attach(ray: Any, *, address: str, empty: Path) -> None:
         raise WrongInput(f"the Ray cluster at {address} cannot be used: {said} (--address)") from error
 
 
+def modules() -> list[str]:
+    """The folders and the file that are prunefront, for Ray to ship."""
+    door = importlib.util.find_spec("prunefront")
+    assert door is not None, "the front door is ours"
+    assert door.origin, "and is a file"
+    return [*(str(_folder(name)) for name in PACKAGES), door.origin]
+
+
 def _shipped(empty: Path) -> dict[str, Any]:
-    """What workers get of ours, and nothing of the user's folder."""
-    return {"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]}
+    """What workers get of ours, and nothing of the user's folder; in a job they get what the job has brought."""
+    if JOB in os.environ:
+        return {}
+    return {"working_dir": str(empty), "py_modules": modules()}
 
 
 @contextmanager
