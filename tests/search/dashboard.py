@@ -64,7 +64,8 @@ def dashboard(*, cpus: int = 2) -> Iterator[Dashboard]:
         | SMALL
         | started.environment()
         # Jobs find the interpreter that has the packages, and no package of ours: those have to be brought.
-        | {MARK: mark, "PRUNEFRONT_STUDIES": str(studies), "PRUNEFRONT_PYTHON": sys.executable, "RAY_TMPDIR": str(folder)},
+        | {MARK: mark, "RAY_TMPDIR": str(folder)}
+        | {"PRUNEFRONT_STUDIES": str(studies), "PRUNEFRONT_PYTHON": sys.executable},
         stdin=subprocess.DEVNULL,
         stdout=log.open("w"),
         stderr=subprocess.STDOUT,
