@@ -140,11 +140,14 @@ def check(
     probe: Annotated[
         bool, typer.Option("--probe", help="Time training steps here, for up to a minute, and say what it will cost.")
     ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster, HOST:PORT: see that it answers.", show_default=False)
+    ] = None,
 ) -> None:
     """Validate a spec, and say what a search of it is about to do."""
     from search.check import describe
 
-    typer.echo(describe(spec, settings=setting or [], probe=probe))
+    typer.echo(describe(spec, settings=setting or [], probe=probe, address=address))
 
 
 @app.command()

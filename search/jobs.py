@@ -1,15 +1,18 @@
 """Studies on a cluster that outlive the terminal: each is a Ray job, and a job is nothing but ``prunefront run``.
 
-What a job needs travels with it: the spec in its environment; our packages, then the user's own code, by Ray's
-``py_modules``, beside an empty working folder, so that nothing in anybody's folder takes the place of ours.
+What a job needs travels with it: the spec in its environment; our packages, then the user's own, by Ray's
+``py_modules``; the front door, and a user's module that is a single file, in a working folder that holds nothing else, so
+that nothing in anybody's folder takes the place of ours.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import re
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from analysis.errors import WorkFailed, WrongInput
-from search.session import ENVIRONMENT, modules
+from search.session import ENVIRONMENT, PACKAGES, packages
 
 __all__ = ["Jobs", "Study", "check_address", "check_name"]
 
@@ -119,10 +122,10 @@ class Jobs:
         self.address = check_address(address, insecure=insecure)
         for name, setting in ENVIRONMENT.items():
             os.environ.setdefault(name, setting)
-        logging.getLogger("ray").setLevel(logging.ERROR)
         with self._said():
             from ray.job_submission import JobSubmissionClient
 
+            logging.getLogger("ray").setLevel(logging.ERROR)  # after Ray has set its own
             self._client = JobSubmissionClient(self.address)
 
     def submit(self, name: str, *, spec: str, folder: str = "", code: str = "", retry: str | None = None) -> Study:
@@ -230,14 +233,19 @@ class Jobs:
         return printed
 
     def _start(self, job: str, entrypoint: str, *, metadata: dict[str, str], spec: str, code: str) -> None:
-        with tempfile.TemporaryDirectory() as empty, self._said():
+        own = [_own_code(code)] if code else []
+        # Ray ships folders: what is a single file lies in the one that the job starts in.
+        files = [_front_door(), *(path for path in own if path.is_file())]
+        with tempfile.TemporaryDirectory() as folder, self._said():
+            for file in files:
+                shutil.copy(file, folder)
             self._client.submit_job(
                 entrypoint=entrypoint,
                 submission_id=job,
                 metadata=metadata,
                 runtime_env={
-                    "working_dir": empty,
-                    "py_modules": [*modules(), *([str(_own_code(code))] if code else [])],
+                    "working_dir": folder,
+                    "py_modules": [*packages(), *(str(path) for path in own if path.is_dir())],
                     "env_vars": {SPEC: spec, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), **ENVIRONMENT},
                 },
             )
@@ -297,8 +305,17 @@ def _quoted(folder: str, name: str) -> str:
     return shlex.quote(folder) if folder else f'"{STUDIES}/{name}"'
 
 
+def _front_door() -> Path:
+    found = importlib.util.find_spec("prunefront")
+    assert found is not None, "the front door is ours"
+    assert found.origin is not None, "and is a file"
+    return Path(found.origin)
+
+
 def _own_code(code: str) -> Path:
     """The file or folder of a module in the current folder."""
+    if code in {*PACKAGES, "prunefront"}:
+        raise WrongInput(f"network.code names a module {code}, and that is one of prunefront's: give it another name")
     for path in (Path.cwd() / code, Path.cwd() / f"{code}.py"):
         if path.exists():
             return path

@@ -19,6 +19,7 @@ from trial import curves, gates
 from trial.data import Splits, load
 from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
+from trial.latency import machine
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
 from trial.notices import Notice
@@ -218,11 +219,10 @@ class Workbench:
         }
 
     def _provenance(self) -> dict[str, Any]:
-        on_gpu = self.device.type == "cuda"
         return {
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "worker": self._worker,
-            "device": torch.cuda.get_device_name(self.device) if on_gpu else "cpu",
+            "device": machine(self.device),
             "precision": self.experiment.numerics.precision,
             "torch": str(torch.__version__),
             "version": VERSION,
