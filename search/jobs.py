@@ -1,8 +1,8 @@
 """Studies on a cluster that outlive the terminal: each is a Ray job, and a job is nothing but ``prunefront run``.
 
 What a job needs travels with it: the spec in its environment; our packages, then the user's own, by Ray's
-``py_modules``; the front door, and a user's module that is a single file, in a working folder that holds nothing else, so
-that nothing in anybody's folder takes the place of ours.
+``py_modules``; the front door, and a user's module that is a single file, in a working folder that holds nothing else,
+so that nothing in anybody's folder takes the place of ours.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dash
     source = (tmp_path / "disturbed_network.py").read_text()
     # The module travels; the file that says how slow it is does not.
     (tmp_path / "disturbed_network.py").write_text(source.replace("Path(__file__)", f"Path({str(tmp_path / 'x')!r})"))
-    slow(tmp_path, seconds=0.3)
+    slow(tmp_path, seconds=2.0)
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
     prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "second")
     wait_until(lambda: len(rows(cluster, "second")) >= 1, seconds=LIMIT, what="a first row")

@@ -60,7 +60,7 @@ def test_a_trial_that_finds_its_device_full_is_tried_once_more_alone(trial):
     undisturbed, told = trial(0)
     assert told == []
     row, told = trial(1)
-    assert told == ["a trial ran out of the memory of cpu: it is tried once more, alone there"]
+    assert told == [f"a trial ran out of the memory of {row['device']}: it is tried once more, alone there"]
     same = ("state", "error", "trial", "val_accuracy", "val_loss", "params", "macs", "bytes")
     assert {name: row[name] for name in same} == {name: undisturbed[name] for name in same}
 
@@ -69,5 +69,5 @@ def test_a_trial_that_is_too_large_alone_fails_and_says_so(trial):
     row, _ = trial(2)
     assert (row["state"], row["error"]) == (
         "failed",
-        "MemoryError: cpu is too small for this trial alone: a smaller batch is another recipe",
+        f"MemoryError: {row['device']} is too small for this trial alone: a smaller batch is another recipe",
     )
