@@ -20,7 +20,7 @@ from typing import Any
 from analysis.errors import WorkFailed, WrongInput
 from search.chatter import in_our_words
 
-__all__ = ["PACKAGES", "check_address", "session"]
+__all__ = ["ENVIRONMENT", "PACKAGES", "check_address", "packages", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -47,6 +47,8 @@ OBJECT_STORE_BYTES = 128 * 2**20
 TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # mkdtemp's folder is ours
 """Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
 PREFIX = "prunefront-"
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it in the processes of a job."""
 LOCK = "lock"
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ATTEMPTS = 2
@@ -137,9 +139,16 @@ def _attach(ray: Any, *, address: str, empty: Path) -> None:
         raise WrongInput(f"the Ray cluster at {address} cannot be used: {said} (--address)") from error
 
 
+def packages() -> list[str]:
+    """The folders of our packages, for Ray to ship."""
+    return [str(_folder(name)) for name in PACKAGES]
+
+
 def _shipped(empty: Path) -> dict[str, Any]:
-    """What workers get of ours, and nothing of the user's folder."""
-    return {"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]}
+    """What workers get of ours, and nothing of the user's folder; in a job they get what the job has brought."""
+    if JOB in os.environ:
+        return {}
+    return {"working_dir": str(empty), "py_modules": packages()}
 
 
 @contextmanager

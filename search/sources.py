@@ -102,7 +102,7 @@ def _find(name: str) -> Path:
     if name in ready():
         return ready()[name]
     path = Path(name)
-    if path.is_file() or path.suffix in {".yaml", ".yml"}:
+    if path.is_file() or path.is_fifo() or path.suffix in {".yaml", ".yml"}:
         return path
     raise WrongInput(f"{name!r} is neither a file nor a ready spec: {nearest(name, ready())}")
 
