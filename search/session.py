@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
+from search import reach, token
 
 __all__ = ["PACKAGES", "session"]
 
@@ -38,6 +38,8 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a snapshot rewrites every trial, and rows are what is resumed from
     "TUNE_WARN_THRESHOLD_S": "10",
 }
+HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""For a Ray on this machine alone: everything that it opens is on the loopback address, on Linux too."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only recipes and rows pass through it."""
 
@@ -47,8 +49,6 @@ TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir()) 
 PREFIX = "prunefront-"
 LOCK = "lock"
 ATTEMPTS = 2
-ANSWER_SECONDS = 5.0
-"""A cluster that does not take a connection for so long is not there; Ray itself would wait for minutes."""
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def session(*, workers: int, address: str | None = None) -> Iterator[Path]:
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
     """
-    for name, setting in ENVIRONMENT.items():
+    for name, setting in (ENVIRONMENT if address else ENVIRONMENT | HERE).items():
         os.environ.setdefault(name, setting)
     import ray
 
-    with _temporary() as folder:
+    with _temporary() as folder, token.used(own=None if address else folder):
         empty = folder / "empty"
         empty.mkdir()
         (folder / "tune").mkdir()
@@ -109,16 +109,7 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
 def _attach(ray: Any, *, address: str, empty: Path) -> None:
     """Connect to the cluster at an address."""
     if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or "/" in host:
-            raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise WrongInput(
-                f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
-                "or leave --address out to run on this machine"
-            ) from error
+        reach.check_accepted(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
     except Exception as error:
