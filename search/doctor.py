@@ -23,7 +23,9 @@ def examine(*, address: str | None, study: str | None, as_json: bool) -> None:
     found = list(_findings(address=address, study=study))
     problems = sum(each.is_problem for each in found)
     if as_json:
-        listed = [{"what": each.what, "said": each.said, "problem": each.is_problem, "cure": each.cure} for each in found]
+        listed = [
+            {"what": each.what, "said": each.said, "problem": each.is_problem, "cure": each.cure} for each in found
+        ]
         print(json.dumps({"problems": problems, "findings": listed}, ensure_ascii=False))  # noqa: T201
     else:
         print(text(found))  # noqa: T201

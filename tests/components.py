@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-PLACES = ("/usr/local/bin", "/usr/sbin", "/sbin", *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
+PLACES = (
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/sbin",
+    *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+)
 
 
 def program(name: str) -> str | None:

@@ -180,7 +180,8 @@ def test_kubernetes_takes_each_document() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rayversion": "2.60.0"}, {"authOptions": {"mode": "tokens"}}, {"headGroupSpec": {}}, {"workerGroupSpecs": {}}]
+    "wrong",
+    [{"rayversion": "2.60.0"}, {"authOptions": {"mode": "tokens"}}, {"headGroupSpec": {}}, {"workerGroupSpecs": {}}],
 )
 def test_kubernetes_refuses_what_is_wrong(wrong: dict[str, Any]) -> None:
     changed = document("RayCluster")
@@ -218,8 +219,12 @@ def test_kuberay_starts_what_we_pin_behind_a_token() -> None:
     assert f"ray:{cluster['rayVersion']}-" in (ROOT / "clusters/Dockerfile").read_text()
     assert cluster["authOptions"] == {"mode": "token"}
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    assert document("RayJob")["spec"]["clusterSelector"] == {"ray.io/cluster": document("RayCluster")["metadata"]["name"]}
-    claims = [each["persistentVolumeClaim"]["claimName"] for each in cluster["headGroupSpec"]["template"]["spec"]["volumes"]]
+    assert document("RayJob")["spec"]["clusterSelector"] == {
+        "ray.io/cluster": document("RayCluster")["metadata"]["name"]
+    }
+    claims = [
+        each["persistentVolumeClaim"]["claimName"] for each in cluster["headGroupSpec"]["template"]["spec"]["volumes"]
+    ]
     assert claims == [document("PersistentVolumeClaim")["metadata"]["name"]]
 
 

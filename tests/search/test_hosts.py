@@ -144,7 +144,9 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
         return lambda: rows(cluster)[host.name] >= count or search.poll() is not None
 
     address = f"{head.address}:6379"
-    running = f"cd {SHARED}/prunefront && OMP_NUM_THREADS=1 prunefront run spec.yaml --study {STUDY} --address {address}"
+    running = (
+        f"cd {SHARED}/prunefront && OMP_NUM_THREADS=1 prunefront run spec.yaml --study {STUDY} --address {address}"
+    )
     with on_head(cluster, running) as search:
         wait_until(has(2, one, search), seconds=900, what="two trials on the first worker")
         describe(laptop, head=head, workers=[one, two])
@@ -162,7 +164,11 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
     assert done["two"] > before["two"], "what the lost host was doing was done elsewhere"
     assert done["head"] == 0, "the head trains nothing"
 
-    stranger = [*TO_HEAD, f"root@{head.address}", f". ~/.bashrc; RAY_AUTH_TOKEN=0 prunefront run demo --address {address}"]
+    stranger = [
+        *TO_HEAD,
+        f"root@{head.address}",
+        f". ~/.bashrc; RAY_AUTH_TOKEN=0 prunefront run demo --address {address}",
+    ]
     refused = subprocess.run(laptop.command(*stranger), capture_output=True, text=True, timeout=300, check=False)
     assert refused.returncode == 2, refused.stderr
     assert "asks for its token, and the one here is another" in refused.stderr

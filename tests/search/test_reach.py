@@ -54,9 +54,7 @@ def test_the_right_token_is_taken_and_the_version_read(monkeypatch: pytest.Monke
     check_accepted(address)
 
 
-@pytest.mark.parametrize(
-    ("held", "said"), [("", "and none is here"), ("the wrong one", "and the one here is another")]
-)
+@pytest.mark.parametrize(("held", "said"), [("", "and none is here"), ("the wrong one", "and the one here is another")])
 def test_another_token_or_none_is_one_line_with_the_cure(
     monkeypatch: pytest.MonkeyPatch, home: Path, address: str, held: str, said: str
 ) -> None:

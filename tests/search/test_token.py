@@ -43,7 +43,9 @@ def test_two_new_tokens_differ_and_none_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_text() == first
 
 
-@pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o620, True)])
+@pytest.mark.parametrize(
+    ("mode", "is_open"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o620, True)]
+)
 def test_a_file_is_open_where_anyone_else_may_touch_it(tmp_path: Path, mode: int, is_open: bool) -> None:
     (tmp_path / "token").touch()
     (tmp_path / "token").chmod(mode)
