@@ -417,6 +417,22 @@ def status(
 
 
 @app.command()
+def doctor(
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to look at too, HOST:PORT or auto.", show_default=False)
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="A study's folder or URI, to be written to and read.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what this machine or a cluster has, what is wrong with it, and what to do; exit code 1 for a problem."""
+    from search.doctor import examine
+
+    examine(address=address, study=study, as_json=json)
+
+
+@app.command()
 def methods(
     name: Annotated[str, typer.Argument(help="One method; all of them where it is left out.")] = "",
     json: Json = False,

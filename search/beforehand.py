@@ -10,7 +10,7 @@ from analysis.errors import WrongInput
 from methods.core.method import Method
 from search.loggers import check_installed
 from search.ranges import Among, Wholes
-from search.session import check_address
+from search.reach import check_accepted
 from search.space import Group
 from search.spec import Spec
 from search.storage import check_reachable
@@ -28,8 +28,8 @@ def check_beforehand(spec: Spec, splits: Splits, *, study: Path, address: str | 
     """
     check_methods(spec, splits)
     check_installed(spec.search.loggers)
-    if address is not None:
-        check_address(address)
+    if address is not None and address != "auto":  # where auto leads, Ray alone knows
+        check_accepted(address)
     if spec.search.storage is not None:
         check_reachable(spec.search.storage, study=study, where="search.storage")
     return others(spec, study=study, fingerprint=splits.fingerprint)

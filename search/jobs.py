@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from analysis.errors import WorkFailed, WrongInput
+from search import token
 from search.session import ENVIRONMENT, PACKAGES, packages
 
 __all__ = ["Jobs", "Study", "check_address", "check_name"]
@@ -88,11 +89,11 @@ def check_address(address: str, *, insecure: bool) -> str:
         raise WrongInput(
             "--address holds a password, which would be kept in logs: put a token into RAY_AUTH_TOKEN_PATH"
         )
-    if url.scheme == "http" and not _is_here(url.hostname) and not _has_token() and not insecure:
+    if url.scheme == "http" and not _is_here(url.hostname) and not token.held() and not insecure:
         raise WrongInput(
             f"{given} is plain http to another machine, and there is no token: forward the port (`ray dashboard "
-            "cluster.yaml`, then http://127.0.0.1:8265), use https, or set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN_PATH; --insecure sends it all the same"
+            "cluster.yaml`, then http://127.0.0.1:8265), use https, or set RAY_AUTH_TOKEN_PATH to a file with the "
+            "cluster's token; --insecure sends it all the same"
         )
     return given.rstrip("/")
 
@@ -106,14 +107,6 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _has_token() -> bool:
-    """Whether Ray sends a token with each request."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
-        return False
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token")).expanduser()
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or file.is_file()
-
-
 class Jobs:
     """The studies of one cluster, by its dashboard's address."""
 
@@ -122,7 +115,7 @@ class Jobs:
         self.address = check_address(address, insecure=insecure)
         for name, setting in ENVIRONMENT.items():
             os.environ.setdefault(name, setting)
-        with self._said():
+        with self._said(), token.used(own=None):
             from ray.job_submission import JobSubmissionClient
 
             logging.getLogger("ray").setLevel(logging.ERROR)  # after Ray has set its own
@@ -276,8 +269,7 @@ class Jobs:
             yield
         except AuthenticationError as error:
             raise WrongInput(
-                f"{self.address} takes no job without its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a "
-                "file that holds it"
+                f"{self.address} takes no job without its token: set RAY_AUTH_TOKEN_PATH to a file that holds it"
             ) from error
         except (ConnectionError, OSError) as error:
             raise WrongInput(

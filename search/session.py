@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from types import FrameType
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
+from search import reach, token
 from search.chatter import in_our_words
 
-__all__ = ["ENVIRONMENT", "PACKAGES", "check_address", "packages", "session"]
+__all__ = ["ENVIRONMENT", "PACKAGES", "packages", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -40,6 +40,8 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a snapshot rewrites every trial, and rows are what is resumed from
     "TUNE_WARN_THRESHOLD_S": "10",
 }
+HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""For a Ray on this machine alone: everything that it opens is on the loopback address, on Linux too."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only recipes and rows pass through it."""
 
@@ -52,8 +54,6 @@ JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 LOCK = "lock"
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ATTEMPTS = 2
-ANSWER_SECONDS = 5.0
-"""A cluster that does not take a connection for so long is not there; Ray itself would wait for minutes."""
 
 
 @contextmanager
@@ -66,12 +66,12 @@ def session(*, workers: int, address: str | None = None, say: Callable[[str], No
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
     """
-    for name, setting in ENVIRONMENT.items():
+    for name, setting in (ENVIRONMENT if address else ENVIRONMENT | HERE).items():
         os.environ.setdefault(name, setting)
     with _interrupted_afterwards():
         import ray
 
-    with _temporary() as folder, in_our_words(say):
+    with _temporary() as folder, token.used(own=None if address else folder), in_our_words(say):
         empty = folder / "empty"
         empty.mkdir()
         (folder / "tune").mkdir()
@@ -111,25 +111,10 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
             return
 
 
-def check_address(address: str) -> None:
-    """Raise WrongInput where an address is none, or nobody answers there; where ``auto`` leads, Ray alone knows."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
-        raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise WrongInput(
-            f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
-            "or leave --address out to run on this machine"
-        ) from error
-
-
 def _attach(ray: Any, *, address: str, empty: Path) -> None:
     """Connect to the cluster at an address."""
-    check_address(address)
+    if address != "auto":
+        reach.check_accepted(address)
     try:
         with _interrupted_afterwards():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))

@@ -134,12 +134,13 @@ def test_no_name_leads_out_of_the_folder_of_studies(name: str) -> None:
 def test_plain_http_to_another_machine_needs_a_token(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(WrongInput, match="plain http to another machine"):
         check_address(address, insecure=False)
     assert check_address(address, insecure=True).endswith("8265")
     (tmp_path / "token").write_text("0" * 64)
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
     assert check_address(address, insecure=False).endswith("8265")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
