@@ -1,7 +1,7 @@
 """The cluster files are what Ray's launcher and KubeRay take, and all of them ask for a token.
 
 KubeRay's own definitions are a megabyte each, so that the fields that our file uses are listed here, with their types
-and those that are required, as in KubeRay 1.7's `ray.io/v1` (ray-operator/config/crd/bases). Where `KUBERAY_CRD` names a
+and those required, as in KubeRay 1.7's `ray.io/v1` (ray-operator/config/crd/bases). Where `KUBERAY_CRD` names a
 folder with those files the whole definitions are asked too.
 """
 
