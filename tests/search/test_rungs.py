@@ -109,6 +109,15 @@ def test_agrees_with_the_rules_pair_by_pair(stream, factor):
         assert rungs.standing(str(number), RUNG) is literal_standing(str(number), seen, factor)
 
 
+def test_of_costs_alone_the_spread_of_the_net_goes_on_first():
+    # One of two goes on, and nobody beats the other: the cheapest, which the net takes first.
+    rungs = Rungs(("macs",), epochs=(RUNG, 16), factor=1.5)
+    for trial, macs in (("cheap", 0.0), ("dear", 0.25)):
+        rungs.report(trial, RUNG, {"macs": macs})
+    assert rungs.standing("cheap", RUNG) is Standing.BEST
+    assert rungs.standing("dear", RUNG) is Standing.UNBEATEN
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_ties_in_every_layer_agree_with_the_rules(seed):
     chance = random.Random(seed)
