@@ -77,8 +77,9 @@ def literal_standing(trial, seen, factor):
     raise AssertionError("the net names every point")
 
 
-# Few distinct values, exact in binary: ties in one and in all objectives are common, and so are equal distances.
-few = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+# Few distinct values: ties in one and in all objectives are common, and so are equal distances. Evenly spread ones are
+# scaled exactly, whichever of them are the ends, so that equally far is equally far on both sides.
+few = st.sampled_from([0.0, 0.5, 1.0])
 streams = st.sampled_from([names for m in (1, 2, 3, 4) for names in itertools.combinations(NAMES, m)]).flatmap(
     lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, few)), min_size=1, max_size=30)
 )
