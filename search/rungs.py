@@ -183,7 +183,10 @@ def _place_in_layers(points: Points, place: int, *, learned: int, enough: int) -
 
     Equal points have the same place: they go on together or stop together.
     """
-    layers = moocore.pareto_rank(_incomparable_at_equal_learned(points, learned=learned), maximise=True)
+    if learned:
+        layers = moocore.pareto_rank(_incomparable_at_equal_learned(points, learned=learned), maximise=True)
+    else:  # nobody beats anybody
+        layers = np.zeros(len(points), dtype=np.int64)
     before, layer = int((layers < layers[place]).sum()), np.flatnonzero(layers == layers[place])
     if before >= enough or before + len(layer) <= enough:
         return before
