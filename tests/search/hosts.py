@@ -53,11 +53,12 @@ for path in {kept}; do
   number=$((number + 1)); mkdir -p $path; mount --bind /mnt/$number $path; mount -o remount,bind,ro $path
 done
 mount --bind /mnt/shared {shared}
-mkdir -p /run/sshd /run/host /root/.ssh
+export HOME=/root
+mkdir -p /run/sshd /run/host ~/.ssh
 cp /mnt/given/* /run/host/; chmod 600 /run/host/*
 echo 'root:*:20000:0:99999:7:::' > /run/host/shadow; mount --bind /run/host/shadow /etc/shadow
-cp /run/host/identity /root/.ssh/id_ed25519
-echo 'export PATH={python}:$PATH' > /root/.bashrc
+cp /run/host/identity ~/.ssh/id_ed25519
+echo 'export PATH={python}:$PATH' > ~/.bashrc
 hostname {name}
 ip link set lo up
 exec 3<&0

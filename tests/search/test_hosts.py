@@ -25,7 +25,7 @@ from tests.search.three_nodes import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hosts"), pytest.mark.timeout(2400)]
 LIBRARY = Path(sys.prefix).resolve() / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 STUDY = f"{SHARED}/prunefront/study"
-TO_HEAD = ["ssh", "-i", "/root/.ssh/id_ed25519", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]
+TO_HEAD = ["ssh", "-i", "~/.ssh/id_ed25519", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]
 RAY_UP = ["ray", "up", "cluster.yaml", "--yes", "--no-config-cache"]
 
 
@@ -134,7 +134,7 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
     print(said)
     assert "Ray runtime started" in said
     for host in (laptop, head):
-        assert host.run("stat", "-c", "%a", "/root/.ray/auth_token") == "600\n", host.name
+        assert host.run("sh", "-c", "stat -c %a ~/.ray/auth_token") == "600\n", host.name
     open_ports = listening(head)
     print(sorted(open_ports))
     assert ("127.0.0.1", 8265) in open_ports, "the dashboard is the head's own"
