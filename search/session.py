@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -71,7 +71,7 @@ def session(*, workers: int, address: str | None = None, say: Callable[[str], No
     with _interrupted_afterwards():
         import ray
 
-    with _temporary() as folder, token.used(own=None if address else folder), in_our_words(say):
+    with _temporary() as folder, _token(folder, address=address), in_our_words(say):
         empty = folder / "empty"
         empty.mkdir()
         (folder / "tune").mkdir()
@@ -85,6 +85,14 @@ def session(*, workers: int, address: str | None = None, say: Callable[[str], No
             # Which takes a second or two, and half done would leave processes behind.
             with _handled(signal.SIG_IGN):
                 ray.shutdown()
+
+
+def _token(folder: Path, *, address: str | None) -> AbstractContextManager[None]:
+    """A token of its own for a Ray that we start; to a cluster we show what the environment says, as Ray itself does.
+
+    A driver that asks for tokens in a cluster that has none is answered by no worker.
+    """
+    return token.used(own=folder) if address is None else nullcontext()
 
 
 def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
