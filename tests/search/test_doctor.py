@@ -130,9 +130,9 @@ def test_a_cluster_that_is_not_there_is_a_problem_among_the_others(found: list[F
 @pytest.mark.slow
 def test_doctor_looks_at_this_machine_without_ray(tmp_path: Path) -> None:
     program = (
-        "import sys; from search.doctor import examine\n"
+        "import sys; from analysis.errors import WorkFailed; from search.doctor import examine\n"
         "try: examine(address=None, study=sys.argv[1], as_json=True)\n"
-        "except Exception: pass\n"
+        "except WorkFailed: pass  # this machine may have problems\n"
         "assert 'ray' not in sys.modules, 'ray takes seconds'"
     )
     done = subprocess.run(
