@@ -143,7 +143,7 @@ def ours(trials: int, *, sampler: str, live: bool, profile: Path | None) -> dict
     """As `search.launch` runs a search, on workers that do not train; rows are where the temporary folder is."""
     spec = _spec(trials, sampler=sampler)
     with tempfile.TemporaryDirectory() as folder:
-        ends, cpu, seconds, ending = _searched(spec, Path(folder), idle=True, live=live, profile=profile)
+        ends, cpu, seconds, ending, resident = _searched(spec, Path(folder), idle=True, live=live, profile=profile)
         table.compact(Path(folder), columns())
         written = table.read(Path(folder), columns=["state", "worker"]).to_pylist()
         assert [row["state"] for row in written] == ["complete"] * (trials + 1), f"{len(written)} rows"
@@ -157,7 +157,8 @@ def ours(trials: int, *, sampler: str, live: bool, profile: Path | None) -> dict
         "steady": _steady(ends),
         "tenths": _tenths(ends),
         "driver_cpu": [(after - before) / (len(cpu) // 10) for before, after in pairwise(cpu[:: len(cpu) // 10])],
-        "megabytes": _peak_megabytes(),
+        "megabytes": _megabytes("VmHWM"),
+        "resident": resident,
         "gap": gap,
         "workers": len({row["worker"] for row in written}) - 1,
         "load": os.getloadavg()[0],
@@ -185,10 +186,11 @@ def _spec(trials: int, *, sampler: str) -> Spec:
 
 def _searched(
     spec: Spec, study: Path, *, idle: bool, live: bool, profile: Path | None
-) -> tuple[list[float], list[float], float, float]:
+) -> tuple[list[float], list[float], float, float, dict[int, float]]:
     """Search: when each trial ended, the driver's processor seconds by then, and how long all trials and the end took.
 
-    Trials are counted from when Ray and the dense network are there; the end is from the last trial's on.
+    Trials are counted from when Ray and the dense network are there; the end is from the last trial's on. Last, the
+    driver's megabytes by how many trials had ended, at the start and after each thousand.
     """
     from search import worker
     from search.rest import run_rest
@@ -197,17 +199,21 @@ def _searched(
     ends: list[float] = []
     cpu: list[float] = []
     began = 0.0
+    resident: dict[int, float] = {}
 
     class Timed(Drawn if live else Lines):  # type: ignore[misc]
         def begin(self) -> None:
             nonlocal began
             super().begin()
             began = time.perf_counter()
+            resident[0] = _megabytes("VmRSS")
 
         def finished(self, row: Row) -> None:
             super().finished(row)
             ends.append(time.perf_counter())
             cpu.append(time.process_time())
+            if len(ends) % 1000 == 0:
+                resident[len(ends)] = _megabytes("VmRSS")
 
     said: dict[str, Any] = {"space": spec.space, "trials": spec.budget, "objectives": spec.search.objectives}
     if live:
@@ -219,7 +225,7 @@ def _searched(
     with mock.patch.object(worker, "Place", _idle_place(worker.Place) if idle else worker.Place):
         _profiled(lambda: run_rest(spec, study, progress, fingerprint=splits.fingerprint, address=None), profile)
     progress.close()
-    return ends, cpu, ends[-1] - began, time.perf_counter() - ends[-1]
+    return ends, cpu, ends[-1] - began, time.perf_counter() - ends[-1], resident
 
 
 def _idle_place(place: type[Any]) -> type[Any]:
@@ -304,11 +310,11 @@ def _gap(study: Path) -> float:
     return sum(worker.between for worker in workers) / sum(len(worker.trials) - 1 for worker in workers)
 
 
-def _peak_megabytes() -> float:
-    """The most memory that this process has had resident; what getrusage says may be its parent's."""
+def _megabytes(what: str) -> float:
+    """Of this process, resident now (VmRSS) or at most (VmHWM); what getrusage says may be its parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1e3
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) * 1024 / 1e6
     raise AssertionError("Linux counts it")
 
 

@@ -12,7 +12,6 @@ from functools import cached_property
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.schema import MEASURES
 from methods.core.modes import in_eval_mode
@@ -112,6 +111,8 @@ def macs(network: nn.Module, *, image: Sequence[int] = (3, 32, 32)) -> int:
 
     ``image`` is its shape, (C, H, W).
     """
+    from torch.utils.flop_counter import FlopCounterMode  # which imports triton, 70 MB that no driver needs
+
     example = torch.zeros(1, *image, device=next(network.parameters()).device)
     with in_eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(example)
