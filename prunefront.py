@@ -425,7 +425,7 @@ def status(
     if address is None:
         from search.status_command import print_status
 
-        print_status(Path(study), as_json=json)
+        print_status(_study(study), as_json=json)
     else:
         from search import jobs_command
 

@@ -6,7 +6,6 @@ moto needs packages that ours must not be downgraded for: it gets an environment
 import fcntl
 import http.client
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -198,9 +197,17 @@ class Server:
 
 def everything(found: Server) -> dict[str, bytes]:
     """Every object of the bucket, as the server itself has it."""
-    listed = found.direct("GET", f"/{BUCKET}?list-type=2")[1].decode()
-    assert "<IsTruncated>false" in listed
-    return {key: found.direct("GET", f"/{BUCKET}/{key}")[1] for key in re.findall("<Key>([^<]*)</Key>", listed)}
+    from pyarrow import fs
+
+    store = fs.S3FileSystem(
+        access_key="tester",
+        secret_key=SECRET,
+        region="us-east-1",
+        scheme="http",
+        endpoint_override=f"127.0.0.1:{found.port}",
+    )
+    listed = store.get_file_info(fs.FileSelector(BUCKET, recursive=True))
+    return {info.path: store.open_input_stream(info.path).readall() for info in listed if info.is_file}
 
 
 @contextmanager
