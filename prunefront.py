@@ -13,10 +13,21 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from analysis.errors import WorkFailed, WrongInput
+from analysis.object_path import path_of
 
 DONE, WORK_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-Study = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+
+def _study(typed: str | Path) -> Path:
+    """A study's folder as it is typed; click, which would take a WrongInput for its own, gets one of its errors."""
+    try:
+        return path_of(str(typed))
+    except WrongInput as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+FOLDER = "A study's folder, or s3://BUCKET/STUDY or gs://BUCKET/STUDY."
+Study = Annotated[Path, typer.Argument(help=FOLDER, parser=_study, metavar="STUDY", show_default=False)]
 Spec = Annotated[str, typer.Argument(help="A YAML file, or the name of a ready spec.", show_default=False)]
 Name = Annotated[str, typer.Argument(help="A study's name on the cluster.", show_default=False)]
 Dashboard = Annotated[
@@ -107,7 +118,8 @@ def prunefront(context: typer.Context) -> None:
 def run(
     spec: Spec,
     study: Annotated[
-        Path | None, typer.Option(help="The study's folder. [default: studies/SPEC]", show_default=False)
+        Path | None,
+        typer.Option(help=f"{FOLDER} [default: studies/SPEC]", parser=_study, metavar="STUDY", show_default=False),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
@@ -225,7 +237,9 @@ def trace(
 @app.command()
 def trial(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
-    study: Annotated[Path, typer.Option(help="The study's folder, which gets the row.", show_default=False)],
+    study: Annotated[
+        Path, typer.Option(help=f"{FOLDER} It gets the row.", parser=_study, metavar="STUDY", show_default=False)
+    ],
 ) -> None:
     """Run one trial here, without a search, and print its row as JSON."""
     from json import dumps
@@ -241,7 +255,9 @@ def trial(
 @app.command()
 def sensitivity(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
-    study: Annotated[Path, typer.Option(help="The study's folder, which gets the figure.", show_default=False)],
+    study: Annotated[
+        Path, typer.Option(help=f"{FOLDER} It gets the figure.", parser=_study, metavar="STUDY", show_default=False)
+    ],
     json: Json = False,
 ) -> None:
     """Draw how accuracy falls as one layer at a time is cut by a recipe's method, without recovery."""
@@ -409,7 +425,7 @@ def status(
     if address is None:
         from search.status_command import print_status
 
-        print_status(Path(study), as_json=json)
+        print_status(_study(study), as_json=json)
     else:
         from search import jobs_command
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis import table
 from analysis.errors import WorkFailed
+from analysis.object_path import ObjectPath
 from search.followers import logged
 from search.order import Order
 from search.outcomes import recipe_told
@@ -69,7 +70,8 @@ def run_rest(
             study,
             study.name,
             Path.cwd(),
-            claims=None if address is None else RayClaims(study),
+            # File locks where there are any that all workers see.
+            claims=None if address is None and not isinstance(study, ObjectPath) else RayClaims(study),
             rungs=spec.search.rungs,
             time_limit=spec.search.time_limit,
         )

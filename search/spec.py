@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from analysis.constraints import Constraint
 from analysis.constraints import parse as parse_constraints
 from analysis.errors import WrongInput, nearest
+from analysis.object_path import path_of
 from analysis.schema import OBJECTIVES, measure
 from search import points
 from search.address import ACCEPTED, checked
@@ -158,7 +159,7 @@ class Spec(Experiment):
         storage = spec.search.storage
         if storage is not None:
             storage = checked(storage, where=f"{where}: search.storage")
-        warm_start = tuple(folder.expanduser().resolve() for folder in spec.search.warm_start)
+        warm_start = tuple(path_of(str(folder)).expanduser().resolve() for folder in spec.search.warm_start)
         said = {
             "constraints": {each.measure: each.written for each in constraints},
             "warm_start": warm_start,

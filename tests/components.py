@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3 import moto
+
 PLACES = (
     "/usr/local/bin",
     "/usr/sbin",
@@ -40,6 +42,7 @@ COMPONENTS: dict[str, Callable[[], bool]] = {
     "optuna-dashboard": _package("optuna_dashboard"),
     "mlflow": _package("mlflow"),
     "tensorboard": _package("tensorboardX"),
+    "s3": lambda: moto() is not None,
     "hosts": _hosts,
 }
 """Component → whether it is here. Whoever needs another one adds a line."""

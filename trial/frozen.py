@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trial.durable import write_durably
+from analysis.durable import write_durably
 from trial.experiment import Experiment
 from trial.yaml_file import read, text
 
