@@ -12,35 +12,13 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from analysis import commands
+from analysis.arguments import FOLDER, Json, Study, study_path
 from analysis.errors import WorkFailed, WrongInput
-from analysis.object_path import path_of
+from search import cluster_commands
+from search.arguments import Setting, Spec, Trials, Workers, settings
 
 DONE, WORK_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-
-def _study(typed: str | Path) -> Path:
-    """A study's folder as it is typed; click, which would take a WrongInput for its own, gets one of its errors."""
-    try:
-        return path_of(str(typed))
-    except WrongInput as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-FOLDER = "A study's folder, or s3://BUCKET/STUDY or gs://BUCKET/STUDY."
-Study = Annotated[Path, typer.Argument(help=FOLDER, parser=_study, metavar="STUDY", show_default=False)]
-Spec = Annotated[str, typer.Argument(help="A YAML file, or the name of a ready spec.", show_default=False)]
-Name = Annotated[str, typer.Argument(help="A study's name on the cluster.", show_default=False)]
-Dashboard = Annotated[
-    str,
-    typer.Option(
-        "--address",
-        envvar="RAY_API_SERVER_ADDRESS",
-        help="The dashboard of the cluster, http://HOST:8265.",
-    ),
-]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Take plain http to another machine without a token.")]
-HERE = "http://127.0.0.1:8265"
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 class FrontDoor(TyperGroup):
@@ -107,6 +85,10 @@ app = typer.Typer(
 )
 
 
+app.add_typer(commands.app)
+app.add_typer(cluster_commands.app)
+
+
 @app.callback(invoke_without_command=True)
 def prunefront(context: typer.Context) -> None:
     """Find the Pareto front of pruned networks."""
@@ -119,36 +101,29 @@ def run(
     spec: Spec,
     study: Annotated[
         Path | None,
-        typer.Option(help=f"{FOLDER} [default: studies/SPEC]", parser=_study, metavar="STUDY", show_default=False),
+        typer.Option(help=f"{FOLDER} [default: studies/SPEC]", parser=study_path, metavar="STUDY", show_default=False),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="How many trials at once.", show_default=False)] = None,
+    trials: Trials = None,
+    workers: Workers = None,
     address: Annotated[
         str | None,
         typer.Option(help="A Ray cluster that runs already, HOST:PORT or auto.", show_default=False),
     ] = None,
     retry: Annotated[str | None, typer.Option(help="failed: run failed trials again.", show_default=False)] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="path=value, such as search.sampler=random; may be repeated.", show_default=False),
-    ] = None,
+    setting: Setting = None,
 ) -> None:
     """Search for the front of pruned networks; run it again to go on where it stopped."""
     from search.launch import run as run_search
 
     run_search(
-        spec, study=study, settings=_settings(setting, trials=trials, workers=workers), address=address, retry=retry
+        spec, study=study, settings=settings(setting, trials=trials, workers=workers), address=address, retry=retry
     )
 
 
 @app.command()
 def check(
     spec: Spec,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value; may be repeated.", show_default=False)
-    ] = None,
+    setting: Setting = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time training steps here, for up to a minute, and say what it will cost.")
     ] = False,
@@ -179,66 +154,11 @@ def spec(
         typer.echo(spec_command.printed(name) if name else spec_command.listed())
 
 
-def _settings(given: list[str] | None, *, trials: int | None, workers: int | None) -> list[str]:
-    """--trials and --workers are --set by another name."""
-    named = {"search.trials": trials, "workers": workers}
-    return [*(given or []), *(f"{path}={value}" for path, value in named.items() if value is not None)]
-
-
-@app.command()
-def front(
-    study: Study,
-    objectives: Annotated[
-        str, typer.Option(help="Measures, joined by commas. [default: what the study was searched for]")
-    ] = "",
-    where: Annotated[
-        str, typer.Option(help="Rows to look at, such as \"ratio >= 0.5 and method == 'slimming'\".")
-    ] = "",
-    json: Json = False,
-) -> None:
-    """Print the networks that no other network beats, and how good they are together."""
-    from analysis.front_command import print_front
-
-    print_front(study, objectives=objectives, where=where, as_json=json)
-
-
-@app.command()
-def report(
-    study: Study,
-    figures: Annotated[bool, typer.Option("--figures", help="Write STUDY/figures/front.png and .svg.")] = False,
-    json: Json = False,
-) -> None:
-    """Write what there is to look at into the study's folder."""
-    from analysis.report import write_figures
-
-    if not figures:
-        raise WrongInput("say what to write: accepted is --figures")
-    paths = [str(path) for path in write_figures(study)]
-    if json:
-        from json import dumps
-
-        typer.echo(dumps({"figures": paths}))
-    else:
-        typer.echo("\n".join(paths))
-
-
-@app.command()
-def trace(
-    study: Study,
-    figure: Annotated[bool, typer.Option("--figure", help="Write STUDY/figures/trace.png and .svg too.")] = False,
-    json: Json = False,
-) -> None:
-    """Write STUDY/trace.json, for chrome://tracing or Perfetto, and print what each worker did with its time."""
-    from analysis.trace_command import print_trace
-
-    print_trace(study, figure=figure, as_json=json)
-
-
 @app.command()
 def trial(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
     study: Annotated[
-        Path, typer.Option(help=f"{FOLDER} It gets the row.", parser=_study, metavar="STUDY", show_default=False)
+        Path, typer.Option(help=f"{FOLDER} It gets the row.", parser=study_path, metavar="STUDY", show_default=False)
     ],
 ) -> None:
     """Run one trial here, without a search, and print its row as JSON."""
@@ -256,7 +176,7 @@ def trial(
 def sensitivity(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
     study: Annotated[
-        Path, typer.Option(help=f"{FOLDER} It gets the figure.", parser=_study, metavar="STUDY", show_default=False)
+        Path, typer.Option(help=f"{FOLDER} It gets the figure.", parser=study_path, metavar="STUDY", show_default=False)
     ],
     json: Json = False,
 ) -> None:
@@ -339,113 +259,6 @@ def store(
         verify_stages(study, as_json=json)
     else:
         list_stages(study, as_json=json)
-
-
-@app.command()
-def submit(
-    spec: Spec,
-    address: Dashboard = HERE,
-    study: Annotated[
-        str | None,
-        typer.Option(
-            help="The study's folder there: an absolute path that every node sees, or an URI. "
-            "[default: NAME in the cluster's $PRUNEFRONT_STUDIES, else ~/studies]",
-            show_default=False,
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The study's name. [default: SPEC's]", show_default=False)] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="How many trials at once.", show_default=False)] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value; may be repeated.", show_default=False)
-    ] = None,
-    insecure: Insecure = False,
-) -> None:
-    """Start a search on a cluster as a job that outlives this terminal, and return at once."""
-    from search import jobs_command
-
-    settings = _settings(setting, trials=trials, workers=workers)
-    jobs_command.submit(spec, address=address, study=study, called=name, settings=settings, insecure=insecure)
-
-
-@app.command()
-def studies(address: Dashboard = HERE, json: Json = False, insecure: Insecure = False) -> None:
-    """List the studies of a cluster."""
-    from search import jobs_command
-
-    jobs_command.studies(address=address, as_json=json, insecure=insecure)
-
-
-@app.command()
-def logs(
-    name: Name,
-    address: Dashboard = HERE,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
-    insecure: Insecure = False,
-) -> None:
-    """Print what a study's job on a cluster has printed."""
-    from search import jobs_command
-
-    jobs_command.logs(name, address=address, follow=follow, insecure=insecure)
-
-
-@app.command()
-def stop(name: Name, address: Dashboard = HERE, insecure: Insecure = False) -> None:
-    """End a study's job on a cluster; what has finished is safe, and `resume` goes on."""
-    from search import jobs_command
-
-    jobs_command.stop(name, address=address, insecure=insecure)
-
-
-@app.command()
-def resume(
-    name: Name,
-    address: Dashboard = HERE,
-    retry: Annotated[str | None, typer.Option(help="failed: run failed trials again.", show_default=False)] = None,
-    insecure: Insecure = False,
-) -> None:
-    """Go on with a study on a cluster whose job has ended, from its rows and stages."""
-    from search import jobs_command
-
-    jobs_command.resume(name, address=address, retry=retry, insecure=insecure)
-
-
-@app.command()
-def status(
-    study: Annotated[str, typer.Argument(help="A study's folder; with --address its name.", show_default=False)],
-    address: Annotated[
-        str | None, typer.Option(help="The dashboard of the cluster that it is on.", show_default=False)
-    ] = None,
-    insecure: Insecure = False,
-    json: Json = False,
-) -> None:
-    """Say how a study stands: who writes it, how many trials, how fast, how good; at any time, from any terminal."""
-    if address is None:
-        from search.status_command import print_status
-
-        print_status(_study(study), as_json=json)
-    else:
-        from search import jobs_command
-
-        jobs_command.status(study, address=address, as_json=json, insecure=insecure)
-
-
-@app.command()
-def doctor(
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to look at too, HOST:PORT or auto.", show_default=False)
-    ] = None,
-    study: Annotated[
-        str | None, typer.Option(help="A study's folder or URI, to be written to and read.", show_default=False)
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Say what this machine or a cluster has, what is wrong with it, and what to do; exit code 1 for a problem."""
-    from search.doctor import examine
-
-    examine(address=address, study=study, as_json=json)
 
 
 @app.command()
