@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench wheel lock
+.PHONY: help setup demo test test-all test-cluster check bench wheel lock
 
 help: # print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -29,6 +29,19 @@ test: setup # the tests, without the slow ones
 
 test-all: setup # the slow tests too
 	$(BIN)/python -m pytest tests
+
+# Hosts are network namespaces with an sshd each. Packages come without starting their services; other systems install them
+# by hand, and whoever may not make namespaces is told so.
+test-cluster: setup # a cluster of three hosts by SSH: `ray up`, a host cut off, another, `ray down`; Linux, as root
+	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! { command -v rsync && test -x /usr/sbin/sshd && command -v ip; } >/dev/null; then \
+	  echo "installing openssh-server, rsync and iproute2"; \
+	  test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; ours=1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends openssh-server rsync iproute2 >/dev/null; \
+	  test -z "$$ours" || rm /usr/sbin/policy-rc.d; \
+	fi
+	@reason=$$($(BIN)/python -c 'from tests.search.hosts import why_not; print(why_not())'); \
+	if test -n "$$reason"; then echo "make test-cluster cannot run here: $$reason"; exit 1; fi
+	$(BIN)/python -m pytest -s tests/search/test_hosts.py
 
 check: setup # ruff, mypy --strict, import-linter, doctests
 	$(BIN)/ruff check .

@@ -12,13 +12,13 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from analysis import commands
+from analysis.arguments import FOLDER, Json, Study, study_path
 from analysis.errors import WorkFailed, WrongInput
+from search import cluster_commands
+from search.arguments import Setting, Spec, Trials, Workers, settings
 
 DONE, WORK_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-Study = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
-Spec = Annotated[str, typer.Argument(help="A YAML file, or the name of a ready spec.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 class FrontDoor(TyperGroup):
@@ -85,6 +85,10 @@ app = typer.Typer(
 )
 
 
+app.add_typer(commands.app)
+app.add_typer(cluster_commands.app)
+
+
 @app.callback(invoke_without_command=True)
 def prunefront(context: typer.Context) -> None:
     """Find the Pareto front of pruned networks."""
@@ -96,44 +100,41 @@ def prunefront(context: typer.Context) -> None:
 def run(
     spec: Spec,
     study: Annotated[
-        Path | None, typer.Option(help="The study's folder. [default: studies/SPEC]", show_default=False)
+        Path | None,
+        typer.Option(help=f"{FOLDER} [default: studies/SPEC]", parser=study_path, metavar="STUDY", show_default=False),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="How many trials, those of earlier runs included.", show_default=False)
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="How many trials at once.", show_default=False)] = None,
+    trials: Trials = None,
+    workers: Workers = None,
     address: Annotated[
         str | None,
         typer.Option(help="A Ray cluster that runs already, HOST:PORT or auto.", show_default=False),
     ] = None,
     retry: Annotated[str | None, typer.Option(help="failed: run failed trials again.", show_default=False)] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="path=value, such as search.sampler=random; may be repeated.", show_default=False),
-    ] = None,
+    setting: Setting = None,
 ) -> None:
     """Search for the front of pruned networks; run it again to go on where it stopped."""
     from search.launch import run as run_search
 
     run_search(
-        spec, study=study, settings=_settings(setting, trials=trials, workers=workers), address=address, retry=retry
+        spec, study=study, settings=settings(setting, trials=trials, workers=workers), address=address, retry=retry
     )
 
 
 @app.command()
 def check(
     spec: Spec,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value; may be repeated.", show_default=False)
-    ] = None,
+    setting: Setting = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time training steps here, for up to a minute, and say what it will cost.")
     ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster, HOST:PORT: see that it answers.", show_default=False)
+    ] = None,
 ) -> None:
     """Validate a spec, and say what a search of it is about to do."""
     from search.check import describe
 
-    typer.echo(describe(spec, settings=setting or [], probe=probe))
+    typer.echo(describe(spec, settings=setting or [], probe=probe, address=address))
 
 
 @app.command()
@@ -153,65 +154,12 @@ def spec(
         typer.echo(spec_command.printed(name) if name else spec_command.listed())
 
 
-def _settings(given: list[str] | None, *, trials: int | None, workers: int | None) -> list[str]:
-    """--trials and --workers are --set by another name."""
-    named = {"search.trials": trials, "workers": workers}
-    return [*(given or []), *(f"{path}={value}" for path, value in named.items() if value is not None)]
-
-
-@app.command()
-def front(
-    study: Study,
-    objectives: Annotated[
-        str, typer.Option(help="Measures, joined by commas. [default: what the study was searched for]")
-    ] = "",
-    where: Annotated[
-        str, typer.Option(help="Rows to look at, such as \"ratio >= 0.5 and method == 'slimming'\".")
-    ] = "",
-    json: Json = False,
-) -> None:
-    """Print the networks that no other network beats, and how good they are together."""
-    from analysis.front_command import print_front
-
-    print_front(study, objectives=objectives, where=where, as_json=json)
-
-
-@app.command()
-def report(
-    study: Study,
-    figures: Annotated[bool, typer.Option("--figures", help="Write STUDY/figures/front.png and .svg.")] = False,
-    json: Json = False,
-) -> None:
-    """Write what there is to look at into the study's folder."""
-    from analysis.report import write_figures
-
-    if not figures:
-        raise WrongInput("say what to write: accepted is --figures")
-    paths = [str(path) for path in write_figures(study)]
-    if json:
-        from json import dumps
-
-        typer.echo(dumps({"figures": paths}))
-    else:
-        typer.echo("\n".join(paths))
-
-
-@app.command()
-def trace(
-    study: Study,
-    figure: Annotated[bool, typer.Option("--figure", help="Write STUDY/figures/trace.png and .svg too.")] = False,
-    json: Json = False,
-) -> None:
-    """Write STUDY/trace.json, for chrome://tracing or Perfetto, and print what each worker did with its time."""
-    from analysis.trace_command import print_trace
-
-    print_trace(study, figure=figure, as_json=json)
-
-
 @app.command()
 def trial(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
-    study: Annotated[Path, typer.Option(help="The study's folder, which gets the row.", show_default=False)],
+    study: Annotated[
+        Path, typer.Option(help=f"{FOLDER} It gets the row.", parser=study_path, metavar="STUDY", show_default=False)
+    ],
 ) -> None:
     """Run one trial here, without a search, and print its row as JSON."""
     from json import dumps
@@ -227,7 +175,9 @@ def trial(
 @app.command()
 def sensitivity(
     recipe: Annotated[Path, typer.Argument(help="A recipe: method and knobs, in YAML.", show_default=False)],
-    study: Annotated[Path, typer.Option(help="The study's folder, which gets the figure.", show_default=False)],
+    study: Annotated[
+        Path, typer.Option(help=f"{FOLDER} It gets the figure.", parser=study_path, metavar="STUDY", show_default=False)
+    ],
     json: Json = False,
 ) -> None:
     """Draw how accuracy falls as one layer at a time is cut by a recipe's method, without recovery."""
@@ -309,14 +259,6 @@ def store(
         verify_stages(study, as_json=json)
     else:
         list_stages(study, as_json=json)
-
-
-@app.command()
-def status(study: Study, json: Json = False) -> None:
-    """Say how a study stands: who writes it, how many trials, how fast, how good; at any time, from any terminal."""
-    from search.status_command import print_status
-
-    print_status(study, as_json=json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, parquet
 from analysis.errors import WrongInput
+from analysis.object_path import each
 from analysis.schema import CURVE, parquet_schema
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def compact(study: Path) -> Path:
     """
     import pyarrow as pa
 
-    epochs = [epoch for path in sorted((study / CURVES).glob("[!.]*.json")) for epoch in _written(path)["epochs"]]
+    files = sorted((study / CURVES).glob("[!.]*.json"))
+    epochs = [epoch for held in each(_written, files, at=study) for epoch in held["epochs"]]
     schema = parquet_schema(CURVE)
     columns = [arrow.array([epoch.get(field.name) for epoch in epochs], field.type) for field in schema]
     path = study / PARQUET

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.object_path import each
+
 __all__ = ["Epochs", "counted"]
 
 EPOCHS = "epochs"
@@ -34,8 +36,8 @@ def counted(study: Path) -> Epochs:
     """Count the lines of ``STUDY/epochs/*.txt``, one per epoch that ended: a training's name and the epoch's number."""
     lines = [
         line
-        for path in (study / EPOCHS).glob("*.txt")
-        for line in path.read_text().splitlines(keepends=True)
+        for text in each(lambda path: path.read_text(), (study / EPOCHS).glob("*.txt"), at=study)
+        for line in text.splitlines(keepends=True)
         if line.endswith("\n")  # a line that is being written is no epoch yet
     ]
     return Epochs(len(lines), len(set(lines)))

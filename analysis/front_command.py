@@ -32,10 +32,7 @@ def print_front(study: Path, *, objectives: str, where: str, as_json: bool) -> N
         document = front_table.document(summary, study=str(study), where=where or None)
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
     elif sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(front_table.rich_table(summary))
-        sys.stdout.write("\n".join(front_table.lines(summary)) + "\n")
+        front_table.show(summary)
     else:
         sys.stdout.write(front_table.plain(summary) + "\n")
 

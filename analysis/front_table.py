@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,24 @@ from analysis.constraints import listed
 from analysis.schema import COLUMNS, DENSE, MEASURES
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from analysis.summary import FrontSummary
 
-__all__ = ["Cells", "aligned", "cells", "document", "drawn", "human", "lines", "none_meets", "plain", "rich_table"]
+__all__ = [
+    "Cells",
+    "aligned",
+    "cells",
+    "document",
+    "drawn",
+    "human",
+    "lines",
+    "narrowed",
+    "none_meets",
+    "plain",
+    "show",
+]
 
 UNITS = {column.name: column.unit for column in MEASURES}
 COUNTS = {"params", "macs"}
@@ -109,7 +123,8 @@ def lines(summary: FrontSummary) -> list[str]:
     shared = cells(summary).shared
     if shared:
         said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
-    size = f"{len(summary.front)} of {summary.compared} networks are on the front"
+    verb = "is" if len(summary.front) == 1 else "are"
+    size = f"{len(summary.front)} of {summary.compared} networks {verb} on the front"
     objectives = ", ".join(summary.objectives)
     if summary.hypervolume is None:
         said.append(f"{size} (objectives {objectives})")
@@ -152,9 +167,46 @@ def aligned(content: Cells) -> str:
     )
 
 
-def rich_table(summary: FrontSummary) -> Table:
-    """The table for a terminal, or for a live display; ``lines`` belong below it."""
-    return drawn(cells(summary), bold=summary.objectives)
+def show(summary: FrontSummary) -> None:
+    """Draw the front on the terminal, with as many of its knobs as there is room for; ``lines`` are below it."""
+    from rich.console import Console
+
+    console = Console()
+    content, left_out = narrowed(cells(summary), summary.objectives, console=console)
+    console.print(drawn(content, bold=summary.objectives))
+    said = lines(summary)
+    if left_out:
+        knobs = ", ".join(left_out)
+        said.insert(0, f"no room for {knobs}: a wider terminal or `prunefront front STUDY | less -S` shows more")
+    sys.stdout.write("\n".join(said) + "\n")
+
+
+def narrowed(
+    content: Cells, objectives: Sequence[str], *, console: Console, trial_stays: bool = True
+) -> tuple[Cells, list[str]]:
+    """The cells without what the console has no room for, and the headers of that: knobs, from the last one on.
+
+    Then the trial's name, unless ``trial_stays``; method, ratio and objectives always do.
+    """
+    from rich.measure import Measurement
+
+    kept, left_out = list(range(len(content.headers))), list[str]()
+    stays = {"trial", "method", "ratio", *objectives}
+    spare = [at for at in kept if content.headers[at] not in stays]
+    if not trial_stays:
+        spare.insert(0, content.headers.index("trial"))
+    unbounded = console.options.update(max_width=10_000)
+    while True:
+        fewer = Cells(
+            headers=[content.headers[at] for at in kept],
+            rows=[[row[at] for at in kept] for row in content.rows],
+            numeric=[content.numeric[at] for at in kept],
+        )
+        table = drawn(fewer, bold=objectives)
+        if Measurement.get(console, unbounded, table).maximum <= console.width or not spare:
+            return fewer, left_out
+        kept.remove(spare[-1])
+        left_out.insert(0, content.headers[spare.pop()])
 
 
 def drawn(content: Cells, *, bold: Collection[str]) -> Table:

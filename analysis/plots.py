@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis import pareto
 from analysis.constraints import Constraint, listed, met
+from analysis.durable import write_durably
 from analysis.errors import WrongInput
 from analysis.schema import DENSE, measure
 
@@ -105,13 +107,10 @@ def save(figure: Figure, path: Path) -> Path:
     import matplotlib
 
     metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}[path.suffix]
-    temporary = path.with_name(f".{path.name}")
-    try:
-        with matplotlib.rc_context(TEXT):
-            figure.savefig(temporary, format=path.suffix.removeprefix("."), metadata=metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    drawn = BytesIO()
+    with matplotlib.rc_context(TEXT):
+        figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata=metadata)
+    write_durably(path, drawn.getvalue())
     return path
 
 

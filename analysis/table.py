@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow
+from analysis import arrow, parquet
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
+from analysis.object_path import ObjectPath, each, scan
 from analysis.row import read_row
-from analysis.schema import COLUMNS, Kind, arrow_schema, check_schema_version
+from analysis.schema import COLUMNS, Kind, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,8 @@ _HOLDS: dict[Kind, tuple[type, ...]] = {
     "float": (int, float),
 }
 _LARGEST = 2**63 - 1
+_PUT_NS = 10 * 10**9
+"""An object is dated to when its put began: a row may be that much older than its first reader could have known."""
 
 
 def read(study: Path, *, columns: Collection[str] | None = None, damage: list[str] | None = None) -> pa.Table:
@@ -68,31 +71,26 @@ def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     The file is dated to before the rows were listed: a row that is replaced while this runs then counts as
     newer.
     """
-    import pyarrow.parquet as pq
-
     _check_exists(study)
     try:
         compacted, since = _read_parquet(study / PARQUET, None)
     except WrongInput:
         compacted, since = None, 0
-    path, temporary = study / PARQUET, study / f".{PARQUET}.{os.getpid()}"
-    try:
-        temporary.touch()
-        listed = temporary.stat().st_mtime_ns  # the file system's clock, which dates the rows too
-        table = _with_newer_rows(study, compacted, since=since, columns=None, knobs=knobs)
-        pq.write_table(table, temporary)
-        with temporary.open("rb+") as written:
-            os.utime(written.fileno(), ns=(listed, listed))
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(study, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    listed = _now(study)
+    table = _with_newer_rows(study, compacted, since=since, columns=None, knobs=knobs)
+    path = study / PARQUET
+    parquet.write(table, path, dated=listed)
     return path
+
+
+def _now(study: Path) -> int:
+    """The time [ns] from which a row counts as newer, by the clock that dates the rows too."""
+    marker = study / f".{PARQUET}.{os.getpid()}"
+    try:
+        marker.touch()
+        return marker.stat().st_mtime_ns - (_PUT_NS if isinstance(study, ObjectPath) else 0)
+    finally:
+        marker.unlink(missing_ok=True)
 
 
 def _check_exists(study: Path) -> None:
@@ -113,13 +111,8 @@ def _check_exists(study: Path) -> None:
 
 def _read_parquet(path: Path, columns: Collection[str] | None) -> tuple[pa.Table | None, int]:
     """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        since = path.stat().st_mtime_ns  # before the file is opened: a compaction in between costs time, not rows
-        with pq.ParquetFile(path) as file:
-            check_schema_version(file.schema_arrow.metadata, where=str(path))
+        with parquet.opened(path, cure=f"delete it, the rows in {ROWS}/ are used instead") as (file, since):
             names = file.schema_arrow.names
             if "trial" not in names:
                 raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
@@ -127,11 +120,6 @@ def _read_parquet(path: Path, columns: Collection[str] | None) -> tuple[pa.Table
             return file.read(columns=wanted), since
     except FileNotFoundError:
         return None, 0
-    except (pa.ArrowException, OSError) as error:
-        raise WrongInput(
-            f"{path} cannot be read as Parquet, it is truncated or damaged: delete it, the rows in {ROWS}/ "
-            f"are used instead ({' '.join(str(error).split())[:120]})"
-        ) from error
 
 
 def _with_newer_rows(
@@ -191,17 +179,23 @@ def _newer_rows(
 ) -> dict[Path, dict[str, Any]]:
     """Path → row of every row file that ``compacted`` lacks or that is not older than ``since``, by name."""
     try:
-        with os.scandir(folder) as entries:
-            files = [entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+        files = [entry for entry in scan(folder) if entry.name.endswith(".json") and not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
-    rows = {}
+    newer = []
     for entry in sorted(files, key=lambda entry: entry.name):
         with _passed_over(damage):
             if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since:
-                rows[folder / entry.name] = read_row(folder / entry.name)
-    return rows
+                newer.append(folder / entry.name)
+    rows: dict[Path, dict[str, Any]] = {}
+
+    def take(path: Path) -> None:
+        with _passed_over(damage):
+            rows[path] = read_row(path)
+
+    list(each(take, newer, at=folder))
+    return {path: rows[path] for path in newer if path in rows}
 
 
 def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from analysis import curves, table
 from analysis.errors import WrongInput
+from analysis.object_path import each
 from analysis.schema import COLUMNS
 
 __all__ = ["Stage", "Timeline", "Trial", "Worker", "read"]
@@ -134,8 +135,8 @@ def read(study: Path) -> Timeline:
     if not ran:
         raise WrongInput(f"no row of {study} says when its trial ran: a trace needs at least one finished trial")
     by_worker: dict[str, list[Trial]] = defaultdict(list)
-    for row in ran:
-        by_worker[row["worker"]].append(_trial(row, knobs, study))
+    for trial in each(lambda row: _trial(row, knobs, study), ran, at=study):
+        by_worker[trial.worker].append(trial)
     workers = (
         Worker(name, tuple(sorted(trials, key=lambda trial: (trial.start, trial.trial))))
         for name, trials in by_worker.items()

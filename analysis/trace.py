@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.durable import write_durably
 from analysis.errors import WrongInput
 from analysis.timeline import Timeline, Trial
 
@@ -68,13 +69,8 @@ def events(timeline: Timeline) -> Iterator[Event]:
 def write(timeline: Timeline, study: Path) -> Path:
     """Write STUDY/trace.json, whole or not at all, and return its path; raises WrongInput where it cannot be."""
     path = study / TRACE
-    temporary = path.with_name(f".{TRACE}")
     try:
-        try:
-            temporary.write_text(json.dumps(document(timeline), allow_nan=False), encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_durably(path, json.dumps(document(timeline), allow_nan=False).encode())
     except OSError as error:
         raise WrongInput(f"the trace cannot be written to {path}: {error.strerror}") from error
     return path

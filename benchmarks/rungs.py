@@ -1,7 +1,7 @@
 """Early stopping judged on recorded curves: how much of the front it keeps, and for how many epochs of recovery.
 
 Curves of trials that ran to their end are played again in shuffled orders of arrival. What is reported at a rung
-is what the trial had there; a trial that is told to stop costs the epochs until then and is not on the front.
+is what the trial had there; a trial that is stopped costs the epochs until then and is not on the front.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import heapq
 import random
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.indicators import Scale, hypervolume
 from search.rungs import Rungs
+from search.waiting import Verdict, Waiting
 
 RECORDED = Path(__file__).parents[1] / "tests" / "search" / "curves.parquet"
 OBJECTIVES = ("val_accuracy", "macs")
@@ -33,8 +35,17 @@ RIVALS = {
     "accuracy": "ranking by accuracy alone",
 }
 
-Decide = Callable[[str, int, Mapping[str, float]], bool]
-"""Trial, epoch and objectives at a rung → whether it goes on."""
+
+class Judge(Protocol):
+    """What becomes of trials at their rungs, as `search.waiting.Waiting` has it."""
+
+    def report(self, trial: str, epoch: int, values: Mapping[str, float | None]) -> Verdict:
+        """What becomes of a trial that has reached a rung."""
+        ...
+
+    def next(self, *, is_idle: bool) -> tuple[str, Verdict] | None:
+        """What becomes of one that waits."""
+        ...
 
 
 def figures() -> Iterator[str]:
@@ -101,7 +112,7 @@ class Played:
 
 def play(
     curves: Curves,
-    decide: Decide,
+    judge: Judge,
     *,
     order: Sequence[int],
     workers: int = 1,
@@ -109,13 +120,25 @@ def play(
     paces: Sequence[float] | None = None,
 ) -> Played:
     """Run all trials in ``order`` on so many workers, an epoch of trial i taking ``paces[i]`` (1 without paces)."""
-    waiting = list(reversed(order))
+    new = list(reversed(order))
+    at_rungs: dict[str, tuple[int, int]] = {}
     under_way: list[tuple[float, int, int]] = []  # when it reaches its next rung, trial, which rung
     reached, finished = [0] * len(epochs), []
 
-    def start(now: float) -> None:
-        if waiting:
-            go_to_rung(waiting.pop(), 0, now)
+    def take_up_one(now: float) -> None:
+        if not go_on(now, is_idle=False):
+            if new:
+                go_to_rung(new.pop(), 0, now)
+            else:
+                go_on(now, is_idle=True)
+
+    def go_on(now: float, *, is_idle: bool) -> bool:
+        while (settled := judge.next(is_idle=is_idle)) is not None:
+            trial, rung = at_rungs.pop(settled[0])
+            if settled[1] == "goes on":
+                go_to_rung(trial, rung + 1, now)
+                return True
+        return False
 
     def go_to_rung(trial: int, rung: int, now: float) -> None:
         done = epochs[rung - 1] if rung else 0
@@ -123,19 +146,23 @@ def play(
         heapq.heappush(under_way, (now + seconds, trial, rung))
 
     for _ in range(workers):
-        start(0.0)
+        take_up_one(0.0)
     while under_way:
         now, trial, rung = heapq.heappop(under_way)
         reached[rung] += 1
+        name = f"{trial:016x}"
         values = {"val_accuracy": float(curves.accuracy[trial, epochs[rung]]), "macs": float(curves.macs[trial])}
-        goes_on = decide(f"{trial:016x}", epochs[rung], values)
+        verdict = judge.report(name, epochs[rung], values)
         if rung + 1 == len(epochs):
             finished.append(trial)
-            start(now)
-        elif goes_on:
+        elif verdict == "goes on":
             go_to_rung(trial, rung + 1, now)
-        else:
-            start(now)
+            continue
+        elif verdict == "waits":
+            at_rungs[name] = trial, rung
+        # Whoever is idle may be wanted by what has been reported now.
+        for _ in range(workers - len(under_way)):
+            take_up_one(now)
     spent = sum(count * (end - begin) for count, end, begin in zip(reached, epochs, (0, *epochs[:-1]), strict=True))
     return Played(tuple(finished), tuple(reached), spent)
 
@@ -181,8 +208,8 @@ def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judg
         chance = random.Random(seed)
         order = chance.sample(range(len(curves)), len(curves))
         paces = [chance.uniform(0.5, 1.5) for _ in order] if workers > 1 else None
-        rungs = Rungs(OBJECTIVES, EPOCHS, FACTOR)
-        played = play(curves, rungs.report, order=order, workers=workers, paces=paces)
+        judge = Waiting(Rungs(OBJECTIVES, EPOCHS, FACTOR))
+        played = play(curves, judge, order=order, workers=workers, paces=paces)
         found.rungs.append(curves.hypervolume(played.finished) / full)
         found.epochs.append(played.epochs / (len(curves) * EPOCHS[-1]))
         rivals = {

@@ -13,7 +13,7 @@ from analysis.errors import WrongInput
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["JOURNAL", "checked", "expanded", "secrets"]
+__all__ = ["ACCEPTED", "JOURNAL", "checked", "expanded", "secrets"]
 
 ACCEPTED = "sqlite:///FILE, postgresql://USER:${PASSWORD}@HOST/DATABASE or journal:FILE"
 JOURNAL = "journal:"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from analysis.errors import WorkFailed, WrongInput
+from search.beforehand import check_beforehand
 from search.cautions import cautions
 from search.forecast import Forecast, forecast, hours
-from search.launch import check_methods
 from search.spec import Spec, load
 from trial import data
 from trial.data import Splits
@@ -20,16 +21,19 @@ from trial.probe import probe as settle_numerics
 __all__ = ["describe"]
 
 
-def describe(name: str, *, settings: Sequence[str], probe: bool = False) -> str:
-    """Validate a spec with its data and network, and say how much there is to try and what of it looks mistaken.
+def describe(name: str, *, settings: Sequence[str], probe: bool = False, address: str | None = None) -> str:
+    """Validate a spec with all that a run of it needs, and say how much there is to try and what looks mistaken.
 
-    ``probe`` times training steps here, for up to about a minute. Nothing is downloaded but data whose ``download``
+    ``probe`` times training steps here, for up to about a minute; ``address`` is that of the Ray cluster that a run
+    would use. Nothing is downloaded but data whose ``download``
     is set. Raises WrongInput, and WorkFailed where the probe's steps fail.
     """
     spec, named = load(name, settings=settings)
     splits = data.load(spec.data)
     absent = _absent_weights(spec)
-    check_methods(spec if absent is None else _untrained(spec), splits)
+    check_beforehand(
+        spec if absent is None else _untrained(spec), splits, study=Path("studies") / named, address=address
+    )
     space, budget, known = spec.space, spec.budget, forecast(spec)
     lines = [
         f"{named} is valid",

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from analysis.errors import WorkFailed
+from analysis.object_path import ObjectPath
 from trial.claims import CLAIMS, FileClaims
 from trial.manifest import STAGES
 
@@ -144,7 +145,9 @@ class RayClaims:
                     self._actor.release.remote(key, lease)
 
     def use(self) -> object:
-        """Hold a share of the store's lock for as long as what is returned lives; nothing where files have no locks."""
+        """Hold a share of the store's lock for as long as what is returned lives; nothing where there are no locks."""
+        if isinstance(self._folder, ObjectPath):
+            return None
         try:
             return FileClaims(self._folder).use()
         except OSError as error:

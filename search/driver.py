@@ -17,9 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from analysis.durable import write_durably
 from analysis.errors import WrongInput
 from analysis.folder_lock import locked
-from trial.durable import write_durably
+from analysis.object_path import ObjectPath
 
 __all__ = ["DRIVER", "Tells", "driving", "seen"]
 
@@ -32,6 +33,8 @@ changed: the heart beats on a thread of its own."""
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 """From another host's point of view a driver is dead after so long without a beat."""
+SETTLE_SECONDS = 2.0
+"""On an object store a new driver looks again after so long: a read and a put, which no lock joins, take less."""
 
 
 @contextmanager
@@ -50,6 +53,12 @@ def driving(study: Path, *, cure: str = "wait for it, stop it, or name another f
         if other is not None and _is_alive(other):
             raise WrongInput(f"{study} is being written by process {other.get('pid')} on {other.get('host')}: {cure}")
         _beat(path, own)
+    if isinstance(study, ObjectPath):
+        # Of two who began at once the one whose put came last goes on.
+        time.sleep(SETTLE_SECONDS)
+        other = _read(path)
+        if other is not None and any(other.get(name) != own[name] for name in ("host", "pid", "began")):
+            raise WrongInput(f"{study} is being written by process {other.get('pid')} on {other.get('host')}: {cure}")
     over = threading.Event()
 
     def beat() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.text import Text
 
 from analysis import front_table
@@ -29,7 +27,9 @@ def live_front(summary: FrontSummary, content: Cells, *, console: Console, heigh
     if room < 1:
         return []
     shown = len(content.rows) if len(content.rows) <= room + 1 else room
-    content = _narrowed(replace(content, rows=content.rows[:shown]), summary.objectives, console=console)
+    content, _ = front_table.narrowed(
+        replace(content, rows=content.rows[:shown]), summary.objectives, console=console, trial_stays=False
+    )
     table = front_table.drawn(content, bold=summary.objectives)
     table.show_edge = False
     parts: list[RenderableType] = [Text(_title(summary), style="italic", no_wrap=True, overflow="ellipsis"), table]
@@ -47,21 +47,3 @@ def _title(summary: FrontSummary) -> str:
     networks = "" if len(summary.objectives) == 1 and count == 1 else f": {count} network{'s' if count != 1 else ''}"
     volume = "" if summary.hypervolume is None else f", hypervolume {summary.hypervolume:.3f}"
     return f"{what}{networks}{volume}"
-
-
-def _narrowed(content: Cells, objectives: Sequence[str], *, console: Console) -> Cells:
-    """The cells without the knobs, and then without the trial, that the terminal has no room for."""
-    kept = list(range(len(content.headers)))
-    stays = {"trial", "method", "ratio", *objectives}
-    spare = [content.headers.index("trial"), *(at for at in kept if content.headers[at] not in stays)]
-    unbounded = console.options.update(max_width=10_000)
-    while True:
-        narrowed = Cells(
-            headers=[content.headers[at] for at in kept],
-            rows=[[row[at] for at in kept] for row in content.rows],
-            numeric=[content.numeric[at] for at in kept],
-        )
-        table = front_table.drawn(narrowed, bold=objectives)
-        if Measurement.get(console, unbounded, table).maximum <= console.width or not spare:
-            return narrowed
-        kept.remove(spare.pop())

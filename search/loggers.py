@@ -17,6 +17,7 @@ from typing import Any
 
 from analysis import curves
 from analysis.errors import WrongInput, nearest
+from analysis.object_path import ObjectPath
 from analysis.schema import CURVE, MEASURES
 from trial.recipe import columns
 from trial.rows import Row
@@ -149,6 +150,8 @@ def _begun_mlflow(study: Path) -> tuple[Any, set[str]]:
 
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if not address:
+        if isinstance(study, ObjectPath):
+            raise WrongInput("beside a study on an object store it needs a server: set MLFLOW_TRACKING_URI")
         (study / LOGS).mkdir(exist_ok=True)
         address = f"sqlite:///{(study / LOGS).resolve()}/mlflow.db"  # MLflow has given plain files up
     logger: Any = MLflowLoggerCallback(tracking_uri=address, experiment_name=study.resolve().name)
@@ -164,6 +167,8 @@ def _begun_mlflow(study: Path) -> tuple[Any, set[str]]:
 
 def _begun_tensorboard(study: Path) -> tuple[Any, set[str]]:
     """Tune's TensorBoard logger, and the trials that have a folder."""
+    if isinstance(study, ObjectPath):
+        raise WrongInput("it writes to a disk, and the study lies on an object store")
     from ray.tune.logger import TBXLoggerCallback
 
     made: Any = TBXLoggerCallback

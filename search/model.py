@@ -74,6 +74,11 @@ class Kind:
     has_parents: bool = False
     """Whether it is NSGA-II."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether what it proposes depends on what came of earlier proposals."""
+        return self.kept > 0
+
 
 def _tpe(seed: int, space: Space) -> BaseSampler:
     return Parzen({path: _distribution(knob) for path, knob in space.knobs()}, startup=STARTUP, seed=seed)

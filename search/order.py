@@ -22,6 +22,8 @@ class Proposal:
     recipe: dict[str, Any]
     parent: str | None
     """Names the network that it shares with other recipes, None where it starts from the dense one."""
+    past: int = -1
+    """The rung that it has been let past already, in epochs of recovery."""
 
 
 class Order:

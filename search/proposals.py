@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -12,6 +13,7 @@ from analysis.row import parse_row
 from search.order import Order, Proposal
 from search.sampler import Sampler
 from search.space import Flat
+from search.stopping import Stopping
 from trial.rows import Row
 
 __all__ = ["Proposals"]
@@ -24,7 +26,8 @@ class Proposals(Searcher):
 
     Args:
         sampler: Asked for recipes, and told what became of them.
-        order: Of those that wait; with the parents that are there already.
+        order: Of those that wait to begin; with the parents that are there already.
+        stopping: What becomes of trials at their rungs.
         parent_of: Names the network that a recipe shares with others, see `Recipe.parent`.
         budget: How many recipes to run.
         workers: How many at once.
@@ -37,6 +40,7 @@ class Proposals(Searcher):
         sampler: Sampler,
         *,
         order: Order,
+        stopping: Stopping,
         parent_of: Callable[[Flat], str | None],
         budget: int,
         workers: int,
@@ -52,6 +56,7 @@ class Proposals(Searcher):
         self.is_over = False
         self._sampler = sampler
         self._order = order
+        self._stopping = stopping
         self._parent_of = parent_of
         self._left = budget
         self._workers = workers
@@ -59,6 +64,8 @@ class Proposals(Searcher):
         self._finished = finished
         self._say = say
         self._running: dict[str, Proposal] = {}
+        self._at_rungs: dict[str, tuple[Proposal, Row]] = {}
+        """Those that wait at a rung, by trial, with the row that each has if it is stopped there."""
 
     @property
     def running(self) -> int:
@@ -73,14 +80,35 @@ class Proposals(Searcher):
         """Propose a recipe, or nothing for now, or say that the search is over."""
         if len(self._running) >= self._workers:
             return None
-        proposal = self._next()
+        proposal = self._from_rungs(is_idle=False) or self._next() or self._from_rungs(is_idle=True)
         if proposal is None:
             # Not over yet where trials run: one whose worker dies gives its place in the budget back.
             self.is_over = not self._running
             return Searcher.FINISHED if self.is_over else None
         self._running[trial_id] = proposal
         self.under_way[trial_id] = {"recipe": proposal.recipe, "since": time.time()}
-        return {"recipe": proposal.recipe}
+        return {"recipe": proposal.recipe, "past": proposal.past}
+
+    def goes_on(self, trial_id: str, row: Row, rung: int) -> bool:
+        """Whether a trial goes on past a rung now; if not, it ends for Tune, and may be suggested again later."""
+        verdict = self._stopping.reached(row, rung)
+        if verdict == "waits":
+            self._at_rungs[row["trial"]] = replace(self._running[trial_id], past=rung), row
+        return verdict == "goes on"
+
+    def _from_rungs(self, *, is_idle: bool) -> Proposal | None:
+        """One that waited at a rung and goes on; those that are stopped instead are settled on the way."""
+        while (settled := self._stopping.next(is_idle=is_idle)) is not None:
+            trial, verdict = settled
+            proposal, row = self._at_rungs.pop(trial)
+            if verdict == "goes on":
+                return proposal
+            self._settle(proposal, row)
+        return None
+
+    def _settle(self, proposal: Proposal, row: Row) -> None:
+        self._finished(row)
+        self._sampler.tell(proposal.number, row)
 
     def _next(self) -> Proposal | None:
         """The next proposal, asked for only where none of those that wait can be run."""
@@ -109,8 +137,8 @@ class Proposals(Searcher):
             return
         row: Row = parse_row(result["row"])
         self.lost_in_a_row = 0
-        self._finished(row)
-        self._sampler.tell(proposal.number, row)
+        if row["trial"] not in self._at_rungs:
+            self._settle(proposal, row)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Let go of those that waited for the network that this trial has made."""

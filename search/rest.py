@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import table
 from analysis.errors import WorkFailed
+from analysis.object_path import ObjectPath
 from search.followers import logged
 from search.order import Order
+from search.outcomes import recipe_told
 from search.progress import Progress
 from search.space import Flat
 from search.spec import Spec
 from search.stopping import Stopping
-from search.warm_start import teach
+from search.warm_start import Other, teach
+from trial.latency import machine
+from trial.numerics import device_here
 from trial.recipe import Recipe, columns, trial_id
 from trial.rows import Row, read, write
 
 __all__ = ["run_rest"]
 
 COMPACT_SECONDS = 10.0
-LEARNING = {"tpe", "nsga2"}
 LOOKAHEAD = 16
 """So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
 
 
-def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, address: str | None) -> None:
-    """Run what is left of the budget; nothing where nothing is left."""
+def run_rest(
+    spec: Spec,
+    folder: Path,
+    progress: Progress,
+    *,
+    warm_start: Sequence[Other],
+    fingerprint: str,
+    address: str | None,
+) -> None:
+    """Run what is left of the budget, with a sampler that learned from other studies; nothing where nothing is left."""
+    progress.dense = read(folder, trial_id(None, spec.experiment(), fingerprint=fingerprint))
+    left = spec.budget - len(progress.rows)
+    if left <= 0:
+        return
     sampler = spec.sampler()
-    progress.taught = [str(taken) for taken in teach(sampler, spec, study=folder, fingerprint=fingerprint)]
+    device = str(progress.dense["device"]) if progress.dense else machine(device_here())
+    progress.taught = [str(taken) for taken in teach(sampler, spec, warm_start, device=device, fingerprint=fingerprint)]
     for row in progress.rows:
         sampler.remember(row)
-    left = spec.search.trials - len(progress.rows)
-    progress.dense = read(folder, trial_id(None, spec.experiment(), fingerprint=fingerprint))
-    if left <= 0 or sampler.is_used_up:
+    if sampler.is_used_up:
         return
     if progress.rows:
         progress.say(f"{len(progress.rows)} of {spec.budget} trials are in {folder}: going on")
@@ -41,7 +56,7 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
     from search.session import session
 
     with (
-        session(workers=spec.workers, address=address) as tune_folder,
+        session(workers=spec.workers, address=address, say=progress.say) as tune_folder,
         logged(spec.search.loggers, folder, progress),
     ):
         from search.claims import RayClaims
@@ -55,7 +70,8 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
             study,
             study.name,
             Path.cwd(),
-            claims=None if address is None else RayClaims(study),
+            # File locks where there are any that all workers see.
+            claims=None if address is None and not isinstance(study, ObjectPath) else RayClaims(study),
             rungs=spec.search.rungs,
             time_limit=spec.search.time_limit,
         )
@@ -85,13 +101,21 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
         proposals = Proposals(
             sampler,
             order=Order(parent for parent in made if parent is not None),
+            stopping=stopping,
             parent_of=parent_of,
             budget=left,
             workers=spec.workers,
-            lookahead=LOOKAHEAD if spec.search.sampler in LEARNING else left,
+            lookahead=LOOKAHEAD if sampler.learns else left,
             finished=finished,
             say=progress.say,
         )
+
+        def begun_again(recipe: Flat) -> None:
+            parsed = Recipe.parse(recipe, place.experiment, where="search")
+            # A trial that has a row was ended for its time: the row says so.
+            if read(folder, trial_id(parsed, place.experiment, fingerprint=fingerprint)) is None:
+                progress.say(f"a worker was lost at {recipe_told(recipe)}: the trial begins again")
+
         compacted = time.monotonic()
 
         def turn() -> None:
@@ -101,4 +125,4 @@ def run_rest(spec: Spec, folder: Path, progress: Progress, *, fingerprint: str, 
                 table.compact(folder, columns())
                 compacted = time.monotonic()
 
-        search(place, proposals, stopping, workers=spec.workers, folder=tune_folder, turn=turn)
+        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn, begun_again=begun_again)

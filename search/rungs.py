@@ -1,16 +1,18 @@
 """When does a trial stop early? Asynchronous successive halving on several objectives; pure of Ray and Optuna.
 
-A trial reports at each rung, a number of epochs of recovery, and is told at once whether to go on, by comparison with
-whatever has been reported there so far. Nobody waits for anybody. [Li 2020; Schmucker 2021]
+A trial reports at each rung, a number of epochs of recovery, and is compared with whatever has been reported there so
+far, at once: no worker waits for another. [Li 2020; Schmucker 2021]
 
 What counts at a rung is the relation *beats*: a trial beats another that is no better than it in any objective and
 **worse in a learned one**. Learned are the measures that recovery changes (accuracies and losses); all others are
-costs, known since the cut. A trial goes on
+costs, known since the cut. A trial
 
-1. if nobody who has reported at the rung beats it, or
-2. if it is among the best ⌊n/factor⌋ of the n who have, sorted by layers: the first are those whom nobody beats, the
-   next those whom only the first beat, and so on. Of a layer that does not fit in whole, those go on who come
-   first in an epsilon net: the most accurate one, then always the one farthest from those chosen. [Salinas 2021]
+1. goes on if it is among the best ⌊n/factor⌋ of the n who have reported there, sorted by layers: the first are those
+   whom nobody beats, the next those whom only the first beat, and so on. Of a layer that does not fit in whole, those
+   go on who come first in an epsilon net: the most accurate one, then always the one farthest from those chosen.
+   [Salinas 2021]
+2. is stopped if it is not, and somebody beats it;
+3. waits if it is not, and nobody does, until one or the other holds or there is nothing else to do: `search.waiting`.
 
 Whoever is non-dominated is beaten by nobody: it is never stopped. The converse holds but for equal learned values, and
 that difference is why the relation is not dominance itself: *costs alone never decide*.
@@ -18,19 +20,16 @@ that difference is why the relation is not dominance itself: *costs alone never 
 - Of two trials with the same accuracy the dearer one is dominated, not beaten. Sorting by dominance would rank networks
   that tell nothing yet (all at chance: at rung 0, or after a rate too large) by their costs, and stop by MACs alone.
 - Without a learned objective nobody ever beats anybody, and nobody is stopped.
-- A cost by itself saves nobody either: whoever is spared by 1 is at least as accurate as everything at most as dear (in
+- A cost by itself saves nobody either: whoever nobody beats is at least as accurate as everything at most as dear (in
   several learned objectives: not worse in all of them). Only the cheapest of all have nothing to be compared with.
   Behind the first layer a network at chance that is cheap is as far back as there are better ones at its cost.
-
-What 1 costs: costs are spread, so the front of n trials has F members, and F grows about as √n. In random order some
-2·F of the n are spared on arrival, which is more than 1/factor of them while n is a few hundred, and a vanishing share
-later: epochs tend to those of halving alone (.156 of all for rungs 1, 4, 16 and factor 4) from above.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from itertools import pairwise
 
 import moocore
@@ -41,7 +40,7 @@ from analysis.errors import WrongInput
 from analysis.pareto import check_objectives, directions
 from analysis.schema import CURVE, MEASURES
 
-__all__ = ["LEARNED", "Rungs", "beaters", "epsilon_net"]
+__all__ = ["LEARNED", "Rungs", "Standing", "beaters", "epsilon_net"]
 
 LEARNED = frozenset(column.name for column in MEASURES) & {column.name for column in CURVE} - {"sparsity"}
 """The measures that recovery changes: those that a curve follows, save for sparsity, which a cut fixes."""
@@ -49,11 +48,22 @@ LEARNED = frozenset(column.name for column in MEASURES) & {column.name for colum
 Points = NDArray[np.float64]
 
 
+class Standing(Enum):
+    """How a trial stands at a rung, by all that has been reported there."""
+
+    BEST = auto()
+    """Among the best ⌊n/factor⌋."""
+    UNBEATEN = auto()
+    """Beyond them, and nobody beats it."""
+    BEHIND = auto()
+    """Beyond them, and somebody does."""
+
+
 class Rungs:
-    """Who goes on at each rung, decided at the moment of each report.
+    """How trials stand at each rung.
 
     What is known is a function of the reports alone, whatever their order: a search that is resumed
-    replays them with ``record``. What was decided depended on the order and is not kept.
+    replays them. What was decided depended on the order and is not kept.
 
     Args:
         objectives: Names of measures, at least one; their directions are the schema's, their order is of no matter.
@@ -78,24 +88,16 @@ class Rungs:
         self._learned = sum(name in LEARNED for name in self.objectives)
         self._reports = {epoch: _Reports(len(self.objectives)) for epoch in self.epochs[:-1]}
 
-    def report(self, trial: str, epoch: int, values: Mapping[str, float | None]) -> bool:
-        """Keep what a trial has reached at a rung, and say whether it goes on.
+    def report(self, trial: str, epoch: int, values: Mapping[str, float | None]) -> None:
+        """Keep what a trial has reached at a rung.
 
         ``values`` holds the objectives as known there, and may hold more. A trial that reports at a rung again, having
-        been tried again, replaces its report. At an epoch that is no rung, or the last, everybody goes on and nothing
-        is kept. A trial whose recovery ends before the next rung competes at those that it passes.
+        been tried again, replaces its report. At an epoch that is no rung, or the last, nothing is kept. A trial whose
+        recovery ends before the next rung competes at those that it passes.
 
         A learned value that is NaN is the worst there is. A report that lacks an objective (missing, None, or a
-        cost that is NaN) cannot be compared: the trial goes on, and nobody is compared with it.
+        cost that is NaN) cannot be compared: nobody is compared with it, and the trial is among the best.
         """
-        self.record(trial, epoch, values)
-        reports = self._reports.get(epoch)
-        if reports is None or trial not in reports:
-            return True
-        return self._goes_on(reports.points, reports.place(trial))
-
-    def record(self, trial: str, epoch: int, values: Mapping[str, float | None]) -> None:
-        """Keep a report without asking, as a search does that is resumed; see ``report``."""
         reports = self._reports.get(epoch)
         if reports is None:
             return
@@ -104,6 +106,19 @@ class Rungs:
             reports.drop(trial)
         else:
             reports.put(trial, point)
+
+    def standing(self, trial: str, epoch: int) -> Standing:
+        """How a trial that has reported at a rung stands now; at the last one, and at none, it is among the best."""
+        reports = self._reports.get(epoch)
+        if reports is None or trial not in reports:
+            return Standing.BEST
+        points, place = reports.points, reports.place(trial)
+        ahead = int(beaters(points, points[place], learned=self._learned).sum())
+        best = math.floor(len(points) / self.factor)
+        # Whoever beats it is in an earlier layer.
+        if ahead < best and _place_in_layers(points, place, learned=self._learned, enough=best) < best:
+            return Standing.BEST
+        return Standing.BEHIND if ahead else Standing.UNBEATEN
 
     def _point(self, values: Mapping[str, float | None]) -> Points | None:
         """The objectives in our order, larger is better; None where one of them is not known."""
@@ -115,15 +130,6 @@ class Rungs:
             return None
         point[np.isnan(point)] = -np.inf
         return point
-
-    def _goes_on(self, points: Points, place: int) -> bool:
-        ahead = int(beaters(points, points[place], learned=self._learned).sum())
-        if ahead == 0:
-            return True
-        best = math.floor(len(points) / self.factor)
-        if ahead >= best:  # whoever beats it is in an earlier layer
-            return False
-        return _place_in_layers(points, place, learned=self._learned, enough=best) < best
 
 
 class _Reports:
@@ -177,7 +183,10 @@ def _place_in_layers(points: Points, place: int, *, learned: int, enough: int) -
 
     Equal points have the same place: they go on together or stop together.
     """
-    layers = moocore.pareto_rank(_incomparable_at_equal_learned(points, learned=learned), maximise=True)
+    if learned:
+        layers = moocore.pareto_rank(_incomparable_at_equal_learned(points, learned=learned), maximise=True)
+    else:  # nobody beats anybody
+        layers = np.zeros(len(points), dtype=np.int64)
     before, layer = int((layers < layers[place]).sum()), np.flatnonzero(layers == layers[place])
     if before >= enough or before + len(layer) <= enough:
         return before

@@ -57,6 +57,8 @@ class Sampler:
         self._space = space
         self._seed = seed
         self._aims = Aims(tuple(objectives), tuple(constraints))
+        self.learns = sampler in KINDS and KINDS[sampler].learns
+        """Whether what it proposes depends on what came of earlier proposals."""
         self._tried: set[_Key] = set()
         self._count = 0
         self._asked: dict[int, Flat] = {}

@@ -9,16 +9,18 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
+from search import reach, token
+from search.chatter import in_our_words
 
-__all__ = ["PACKAGES", "session"]
+__all__ = ["ENVIRONMENT", "PACKAGES", "packages", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -38,6 +40,8 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "31536000",  # a snapshot keeps every trial; rows are what is resumed from
     "TUNE_WARN_THRESHOLD_S": "10",
 }
+HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""For a Ray on this machine alone: everything that it opens is on the loopback address, on Linux too."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only recipes and rows pass through it."""
 
@@ -45,58 +49,67 @@ OBJECT_STORE_BYTES = 128 * 2**20
 TEMPORARY = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # mkdtemp's folder is ours
 """Short, unlike some systems' own: the path of a socket must stay under 108 bytes."""
 PREFIX = "prunefront-"
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it in the processes of a job."""
 LOCK = "lock"
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ATTEMPTS = 2
-ANSWER_SECONDS = 5.0
-"""A cluster that does not take a connection for so long is not there; Ray itself would wait for minutes."""
 
 
 @contextmanager
-def session(*, workers: int, address: str | None = None) -> Iterator[Path]:
+def session(*, workers: int, address: str | None = None, say: Callable[[str], None] = print) -> Iterator[Path]:
     """Start Ray with room for so many workers, and end it with the block; yields a folder for Tune's own files.
 
     With an ``address``, HOST:PORT or auto, a cluster's Ray is used instead, and goes on without us. Raises WrongInput
-    where none answers there.
+    where none answers there. ``say`` is told, on another thread, what Ray has to say to a user.
 
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
     """
-    for name, setting in ENVIRONMENT.items():
+    for name, setting in (ENVIRONMENT if address else ENVIRONMENT | HERE).items():
         os.environ.setdefault(name, setting)
-    import ray
+    with _interrupted_afterwards():
+        import ray
 
-    with _temporary() as folder:
+    with _temporary() as folder, _token(folder, address=address), in_our_words(say):
         empty = folder / "empty"
         empty.mkdir()
         (folder / "tune").mkdir()
-        terminated = signal.getsignal(signal.SIGTERM)
         try:
             if address is None:
                 _start(ray, workers=workers, folder=folder, empty=empty)
             else:
                 _attach(ray, address=address, empty=empty)
-            with contextlib.suppress(ValueError):  # only the main thread has signals
-                signal.signal(signal.SIGTERM, terminated)  # Ray's own handler exits at once
             yield folder / "tune"
         finally:
-            with _undisturbed():
+            # Which takes a second or two, and half done would leave processes behind.
+            with _handled(signal.SIG_IGN):
                 ray.shutdown()
+
+
+def _token(folder: Path, *, address: str | None) -> AbstractContextManager[None]:
+    """A token of its own for a Ray that we start; to a cluster we show what the environment says, as Ray itself does.
+
+    A driver that asks for tokens in a cluster that has none is answered by no worker.
+    """
+    return token.used(own=folder) if address is None else nullcontext()
 
 
 def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
     """Start Ray, and once more where it took longer than its own thirty seconds, as on a busy machine."""
     for attempt in range(ATTEMPTS):
         try:
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder / f"ray{attempt}"),
-                runtime_env=_shipped(empty),
-            )
+            with _interrupted_afterwards():
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder / f"ray{attempt}"),
+                    runtime_env=_shipped(empty),
+                )
         except Exception as error:  # a bare one where the machine is too busy
             ray.shutdown()
             if attempt == ATTEMPTS - 1:
@@ -109,27 +122,26 @@ def _start(ray: Any, *, workers: int, folder: Path, empty: Path) -> None:
 def _attach(ray: Any, *, address: str, empty: Path) -> None:
     """Connect to the cluster at an address."""
     if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or "/" in host:
-            raise WrongInput(f"--address takes HOST:PORT, such as 10.0.0.5:6379, or auto; got {address!r}")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise WrongInput(
-                f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, "
-                "or leave --address out to run on this machine"
-            ) from error
+        reach.check_accepted(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
+        with _interrupted_afterwards():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped(empty))
     except Exception as error:
         ray.shutdown()
         said = " ".join(str(error).split())[:300]
         raise WrongInput(f"the Ray cluster at {address} cannot be used: {said} (--address)") from error
 
 
+def packages() -> list[str]:
+    """The folders of our packages, for Ray to ship."""
+    return [str(_folder(name)) for name in PACKAGES]
+
+
 def _shipped(empty: Path) -> dict[str, Any]:
-    """What workers get of ours, and nothing of the user's folder."""
-    return {"working_dir": str(empty), "py_modules": [str(_folder(name)) for name in PACKAGES]}
+    """What workers get of ours, and nothing of the user's folder; in a job they get what the job has brought."""
+    if JOB in os.environ:
+        return {}
+    return {"working_dir": str(empty), "py_modules": packages()}
 
 
 @contextmanager
@@ -158,13 +170,36 @@ def _folder(package: str) -> Path:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Take no interrupt while Ray is being ended: it takes a second or two, and would leave processes behind."""
-    before = None
+def _interrupted_afterwards() -> Iterator[None]:
+    """Take interrupts when the block has ended: who leaves Ray's start half way leaves processes of it behind.
+
+    Ray would handle SIGTERM itself from then on, and end the process at once; the handlers that stood before stay.
+    """
+    came: list[int] = []
+    try:
+        with _handled(lambda number, _: came.append(number)):
+            from ray._private import utils
+
+            theirs = utils.set_sigterm_handler
+            utils.set_sigterm_handler = lambda _: None
+            try:
+                yield
+            finally:
+                utils.set_sigterm_handler = theirs
+    finally:
+        if came:
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """Have interrupts handled so inside the block."""
+    before = {}
     with contextlib.suppress(ValueError):  # only the main thread has signals
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in INTERRUPTS:
+            before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, usual in before.items():
+            signal.signal(number, usual)

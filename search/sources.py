@@ -102,7 +102,7 @@ def _find(name: str) -> Path:
     if name in ready():
         return ready()[name]
     path = Path(name)
-    if path.is_file() or path.suffix in {".yaml", ".yml"}:
+    if path.is_file() or path.is_fifo() or path.suffix in {".yaml", ".yml"}:
         return path
     raise WrongInput(f"{name!r} is neither a file nor a ready spec: {nearest(name, ready())}")
 
@@ -192,7 +192,13 @@ def _replace(given: dict[str, Any], setting: str) -> None:
                 f"{'.'.join(names[: depth + 1])} is {below!r:.60}, it has no {names[depth + 1]} (--set {setting})"
             )
         inside = below
-    inside[names[-1]] = _own(value(text, where=f"--set {setting}"), where=f"--set {setting}")
+    try:
+        said = value(text, where=f"--set {setting}")
+    except WrongInput as error:
+        # A shell takes away the quotes that YAML wants around text such as >= .9.
+        example = 'search.constraints={val_accuracy: ">= .9"}' if text[:1] in "{['\"" else f'{path}="{text}"'
+        raise WrongInput(f"{error}: text in double quotes, and all of it in single ones: --set '{example}'") from None
+    inside[names[-1]] = _own(said, where=f"--set {setting}")
 
 
 def _expanded(given: Mapping[str, Any], model: type[BaseModel], *, where: str) -> dict[str, Any]:

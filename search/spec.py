@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from analysis.constraints import Constraint
 from analysis.constraints import parse as parse_constraints
 from analysis.errors import WrongInput, nearest
+from analysis.object_path import path_of
 from analysis.schema import OBJECTIVES, measure
 from search import points
-from search.address import checked
+from search.address import ACCEPTED, checked
 from search.loggers import LOGGERS, check_loggers
 from search.sampler import LISTED, SAMPLERS, Sampler
 from search.sources import gather, ready
@@ -42,6 +43,13 @@ def _seconds(given: object) -> object:
             f"a time is a number of seconds or of {', '.join(list(TIMES)[1:])}, as in 30 min, got {given!r}"
         )
     return float(found[1]) * TIMES[found[2]]
+
+
+def _written(given: object) -> object:
+    """An address of a storage; without what follows its colon YAML makes a mapping of it."""
+    if isinstance(given, dict):
+        raise ValueError(f"takes {ACCEPTED}, and nothing follows the colon of what is given")
+    return given
 
 
 TIMES = {"": 1, "s": 1, "min": 60, "h": 3600}
@@ -70,7 +78,7 @@ class Search(BaseModel):
     factor: int = Field(4, ge=2, le=1000, description="at each rung about one trial in so many goes on")
     time_limit: Seconds | None = Field(None, description="how long a trial may take, in seconds or as in 30 min")
     warm_start: tuple[Path, ...] = Field((), description="other studies, whose rows teach the sampler")
-    storage: str | None = Field(
+    storage: Annotated[str | None, BeforeValidator(_written)] = Field(
         None, description="an Optuna storage that mirrors the study: sqlite:///FILE, postgresql://… or journal:FILE"
     )
     loggers: tuple[str, ...] = Field((), description=f"who else keeps a log of trials: {', '.join(LOGGERS)}")
@@ -151,7 +159,7 @@ class Spec(Experiment):
         storage = spec.search.storage
         if storage is not None:
             storage = checked(storage, where=f"{where}: search.storage")
-        warm_start = tuple(folder.expanduser().resolve() for folder in spec.search.warm_start)
+        warm_start = tuple(path_of(str(folder)).expanduser().resolve() for folder in spec.search.warm_start)
         said = {
             "constraints": {each.measure: each.written for each in constraints},
             "warm_start": warm_start,

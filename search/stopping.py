@@ -8,13 +8,14 @@ from typing import Any
 
 from analysis import curves
 from search.rungs import Rungs
+from search.waiting import Verdict, Waiting
 from trial.rows import Row
 
 __all__ = ["Stopping"]
 
 
 class Stopping:
-    """Decides at each rung whether a trial goes on.
+    """Decides what becomes of a trial at each rung.
 
     ``rungs`` are epochs of recovery, ``end`` is the longest recovery's last; see `Rungs` for the rest.
     """
@@ -23,17 +24,22 @@ class Stopping:
         self._epochs = tuple(rung for rung in rungs if rung < end)
         # Rungs take the last one for the end, which stops nobody.
         self._rungs = Rungs(objectives, epochs=(*self._epochs, end), factor=factor)
+        self._waiting = Waiting(self._rungs)
 
     def remember(self, study: Path, rows: Sequence[Row]) -> None:
         """Take note of what the rows' trials had reached at each rung, as their curves have it."""
         for row in rows if self._epochs else ():
             reached = _reached(curves.of_trial(study, row["trial"])["epochs"])
             for epoch in reached.keys() & self._epochs:
-                self._rungs.record(row["trial"], epoch, {**row, **reached[epoch]})
+                self._rungs.report(row["trial"], epoch, {**row, **reached[epoch]})
 
-    def goes_on(self, row: Row, epoch: int) -> bool:
-        """Whether a trial goes on past a rung, with what its row would say there."""
-        return self._rungs.report(row["trial"], epoch, row)
+    def reached(self, row: Row, epoch: int) -> Verdict:
+        """What becomes of a trial at a rung, with what its row would say there."""
+        return self._waiting.report(row["trial"], epoch, row)
+
+    def next(self, *, is_idle: bool) -> tuple[str, Verdict] | None:
+        """A trial that need not wait any longer, and what becomes of it; see `Waiting.next`."""
+        return self._waiting.next(is_idle=is_idle)
 
 
 def _reached(curve: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:

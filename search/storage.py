@@ -7,10 +7,12 @@ of the storage's study, which has the name of the study's folder.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -23,7 +25,10 @@ from search.ranges import Steps
 from search.space import Branch, Space
 from trial.rows import Row
 
-__all__ = ["Mirror"]
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+__all__ = ["Mirror", "check_reachable"]
 
 STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 TOLD = ("error", "worker", "seconds", "epochs", "epochs_reused", "ratio_achieved", *(each.name for each in MEASURES))
@@ -32,6 +37,56 @@ LONGEST = 1000
 """Characters of an error that are kept."""
 PATIENCE = 10
 """Seconds that a database, or the lock of a journal, is waited for."""
+
+
+def check_reachable(address: str, *, study: Path, where: str) -> None:
+    """Raise WrongInput where the storage cannot be used as far as can be told without writing there.
+
+    Files need a folder that is there or will be: ``study``, the search's own. A server is asked for a connection.
+    """
+    try:
+        opened = expanded(address, where=where)
+        if opened.startswith(JOURNAL):
+            _check_file(Path(opened.removeprefix(JOURNAL)), study=study)
+            return
+        from sqlalchemy import create_engine
+
+        url, settings = _engine(opened, where=where)
+        if url.drivername.startswith("sqlite"):
+            _check_file(Path(str(url.database)), study=study)
+            return
+        engine = create_engine(url, **settings)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except WrongInput:
+        raise
+    except Exception as error:  # whatever a database can think of
+        raise _unusable(error, address, where=where) from None
+
+
+def _check_file(file: Path, *, study: Path) -> None:
+    folder = file.absolute().parent
+    if not folder.is_dir() and folder != study.absolute():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder")
+    if not os.access(next(each for each in (file, folder, study.absolute(), Path("/")) if each.exists()), os.W_OK):
+        raise PermissionError(f"{file} cannot be written")
+
+
+def _unusable(error: Exception, address: str, *, where: str) -> WrongInput:
+    return WrongInput(f"the storage cannot be used: {_without(secrets(address), error)} ({where})")
+
+
+def _without(held: Sequence[str], error: Exception) -> str:
+    """The first line of an error, without those secrets."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = lines[0]
+    for secret in held:
+        line = line.replace(secret, "***")
+    return line[:300]
 
 
 class Mirror:
@@ -58,7 +113,7 @@ class Mirror:
         except WrongInput:
             raise
         except Exception as error:  # whatever a database can think of
-            raise WrongInput(f"the storage cannot be used: {self.without_secrets(error)} ({where})") from None
+            raise _unusable(error, address, where=where) from None
         if not is_ours:
             raise WrongInput(
                 f"the storage holds another study that is called {name}: rename this study's folder, or name another "
@@ -78,11 +133,7 @@ class Mirror:
 
     def without_secrets(self, error: Exception) -> str:
         """The first line of an error, without what the address's environment variables hold."""
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        line = lines[0]
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        return line[:300]
+        return _without(self._secrets, error)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -148,6 +199,12 @@ def _steps(branch: Branch, prefix: str = "") -> dict[str, Steps]:
 
 
 def _database(address: str, *, where: str) -> optuna.storages.BaseStorage:
+    url, settings = _engine(address, where=where)
+    return optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=settings)
+
+
+def _engine(address: str, *, where: str) -> tuple[URL, dict[str, Any]]:
+    """What SQLAlchemy's engine of a database is made of; raises WrongInput where its driver is missing."""
     from sqlalchemy import make_url
 
     url = make_url(address)
@@ -170,7 +227,7 @@ def _database(address: str, *, where: str) -> optuna.storages.BaseStorage:
             },
             "pool_pre_ping": True,
         }
-    return optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=settings)
+    return url, settings
 
 
 def _frozen(

@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from analysis.errors import WorkFailed
 from search.proposals import Proposals
 from search.restarts import losses_of_ray
-from search.stopping import Stopping
+from search.space import Flat
 from search.worker import Place, Worker
 
 __all__ = ["search"]
@@ -29,16 +29,16 @@ LOSSES = 3
 
 
 class _Scheduler(FIFOScheduler):
-    """Tune's side of early stopping: a trial that has reached a rung goes on or is stopped."""
+    """Tune's side of early stopping: a trial that has reached a rung goes on, or makes room for another."""
 
-    def __init__(self, stopping: Stopping) -> None:
+    def __init__(self, proposals: Proposals) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._stopping = stopping
+        self._proposals = proposals
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         if "rung" not in result:
             return str(FIFOScheduler.CONTINUE)
-        goes_on = self._stopping.goes_on(json.loads(result["row"]), result["rung"])
+        goes_on = self._proposals.goes_on(trial.trial_id, json.loads(result["row"]), result["rung"])
         return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,13 +52,17 @@ class _Over(Exception):
 class _Beat(tune.Callback):
     """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search."""
 
-    def __init__(self, turn: Callable[[], None]) -> None:
+    def __init__(self, turn: Callable[[], None], *, begun_again: Callable[[Flat], None]) -> None:
         self.last_error = ""
         self._turn = turn
+        self._begun_again = begun_again
         self._first: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        self._begun_again(trial.config["recipe"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         lines = str(trial.get_error() or "").strip().splitlines()
@@ -84,13 +88,15 @@ class _Beat(tune.Callback):
 def search(
     place: Place,
     proposals: Proposals,
-    stopping: Stopping,
     *,
     workers: int,
     folder: Path,
     turn: Callable[[], None],
+    begun_again: Callable[[Flat], None],
 ) -> None:
     """Run trials until the proposals end; ``turn`` is called all along, ``folder`` takes Tune's own files.
+
+    ``begun_again`` is called with the recipe of a trial whose worker died, and that another worker takes over.
 
     Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
@@ -108,7 +114,7 @@ def search(
             # Tune's own way ends with a last snapshot and a table of all trials, of which nobody reads either.
             raise _Over
 
-    beat = _Beat(watch)
+    beat = _Beat(watch, begun_again=begun_again)
     # Else Tune starts one worker at a time; a trial that ends before the next is there takes that one's trial over,
     # and it is ended and started anew: with short trials for ever.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
@@ -120,7 +126,7 @@ def search(
         ),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
-            scheduler=_Scheduler(stopping),
+            scheduler=_Scheduler(proposals),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,

@@ -3,18 +3,18 @@
 A row is taken where this spec's own trial of its recipe would be the very same but for the seed: same network, data,
 dense training, sparsity training and recovery, which a trial's name says. The seed may be another one: it moves an
 accuracy by noise, not the place of good recipes. Complete and stopped rows teach; failed ones and the dense network's
-do not. A recipe with a complete row that has all objectives is not run again. The rows stay where they are: the front
-of this study does not hold them.
+do not, nor, where a time is searched for, those of another device. A recipe with a complete row that has all
+objectives is not run again. The rows stay where they are: the front of this study does not hold them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import WrongInput
-from analysis.schema import DENSE
+from analysis.schema import DENSE, measure
 from search.sampler import Sampler
 from search.space import Space
 from search.spec import Spec
@@ -24,7 +24,17 @@ from trial.networks import identity
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all
 
-__all__ = ["Taken", "teach"]
+__all__ = ["Other", "Taken", "others", "teach"]
+
+
+@dataclass(frozen=True)
+class Other:
+    """A study whose rows may teach a search: of the same network, data and dense training."""
+
+    study: Path
+    experiment: Experiment
+    rows: tuple[Row, ...]
+    """Those of its trials, the dense network left out."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +50,17 @@ class Taken:
         """The line that a search begins and ends with."""
         complete = sum(row["state"] == "complete" for row in self.rows)
         return (
-            f"{len(self.rows)} of the {self.total} trials in {self.study} taught the sampler, {complete} of them are "
-            "not run again; they are not on this study's front"
+            f"{len(self.rows)} of the {self.total} trials in {self.study} taught the sampler, {complete} of them "
+            f"{'is' if complete == 1 else 'are'} not run again; they are not on this study's front"
         )
 
 
-def teach(sampler: Sampler, spec: Spec, *, study: Path, fingerprint: str) -> list[Taken]:
-    """Teach the sampler the rows of ``search.warm_start``; what was taken from where.
+def others(spec: Spec, *, study: Path, fingerprint: str) -> list[Other]:
+    """The studies of ``search.warm_start``, read.
 
     ``study`` is the search's own folder, ``fingerprint`` that of its data. Raises WrongInput, one line that says why,
     for a folder that is no study, or the search's own, and for a study of another network or other data.
     """
-    space = spec.space
     found = []
     for place, folder in enumerate(spec.search.warm_start):
         where = f"search.warm_start.{place}"
@@ -62,11 +71,29 @@ def teach(sampler: Sampler, spec: Spec, *, study: Path, fingerprint: str) -> lis
             raise WrongInput(f"{folder} is not a study: it has no spec.yaml ({where})")
         rows = read_all(folder)
         _check_alike(known[0], spec, rows, folder, fingerprint=fingerprint, where=where)
-        ended = [row for row in rows if row["method"] != DENSE]
-        fitting = tuple(row for row in ended if _fits(row, known[0], spec, space, fingerprint=fingerprint))
-        taken = tuple(row for row in fitting if sampler.remember(row, is_own=False))
-        found.append(Taken(folder, taken, len(ended)))
+        found.append(Other(folder, known[0], tuple(row for row in rows if row["method"] != DENSE)))
     return found
+
+
+def teach(sampler: Sampler, spec: Spec, found: Iterable[Other], *, device: str, fingerprint: str) -> list[Taken]:
+    """Teach the sampler the rows of other studies; what was taken from where.
+
+    ``device`` is what rows call the device of this search: where it is searched for a time, a row that was timed on
+    another one does not teach.
+    """
+    space, taken = spec.space, []
+    measured = (*spec.search.objectives, *spec.search.constraints)
+    is_timed = any(measure(name).taken == "when asked for" for name in measured)
+    for other in found:
+        fitting = (
+            row
+            for row in other.rows
+            if (not is_timed or row["device"] == device)
+            and _fits(row, other.experiment, spec, space, fingerprint=fingerprint)
+        )
+        rows = tuple(row for row in fitting if sampler.remember(row, is_own=False))
+        taken.append(Taken(other.study, rows, len(other.rows)))
+    return taken
 
 
 def _check_alike(

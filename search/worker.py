@@ -12,7 +12,7 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,13 +103,13 @@ class Worker(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         recipe = Recipe.parse(config["recipe"], self._workbench.experiment, where="search")
-        self._steps = self._trial(recipe)
+        self._steps = self._trial(recipe, rungs=[rung for rung in self._place.rungs if rung > config["past"]])
         self._limit = TimeLimit(self._place.time_limit, partial(self._workbench.give_up, recipe))
 
-    def _trial(self, recipe: Recipe) -> Generator[Step, None, Row]:
+    def _trial(self, recipe: Recipe, *, rungs: Collection[int]) -> Generator[Step, None, Row]:
         # Nobody is asked to run a trial that has a row: a worker before this one left it, and died.
         known = self._workbench.row(recipe)
-        return known if known is not None else (yield from self._workbench.steps(recipe, rungs=self._place.rungs))
+        return known if known is not None else (yield from self._workbench.steps(recipe, rungs=rungs))
 
 
 def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:

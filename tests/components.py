@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-PLACES = ("/usr/local/bin", *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
+from tests.s3 import moto
+
+PLACES = (
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/sbin",
+    *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+)
 
 
 def program(name: str) -> str | None:
@@ -24,11 +31,19 @@ def _package(name: str) -> Callable[[], bool]:
     return lambda: importlib.util.find_spec(name) is not None
 
 
+def _hosts() -> bool:
+    from tests.search.hosts import why_not
+
+    return not why_not()
+
+
 COMPONENTS: dict[str, Callable[[], bool]] = {
     "postgres": lambda: bool(program("initdb") and program("pg_ctl")) and _package("psycopg")(),
     "optuna-dashboard": _package("optuna_dashboard"),
     "mlflow": _package("mlflow"),
     "tensorboard": _package("tensorboardX"),
+    "s3": lambda: moto() is not None,
+    "hosts": _hosts,
 }
 """Component → whether it is here. Whoever needs another one adds a line."""
 

@@ -1,11 +1,14 @@
 """What holds for every test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from analysis import object_path
+from tests import s3
 from tests.components import require
 
 # As the front door sets it: torch reads it when it loads.
@@ -24,6 +27,26 @@ def shadowed(tmp_path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text("raise RuntimeError('the user\\'s own module was imported')")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.Server]:
+    """A real S3-compatible server, for all tests that want one."""
+    require("s3")  # here: a fixture of a session is there before the test's own
+    with s3.server() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(s3_server: s3.Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the test's own on that server, and an environment that says where the server is."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    object_path._store.cache_clear()
+    s3_server.folders += 1
+    yield object_path.path_of(f"s3://{s3.BUCKET}/test{s3_server.folders}")
+    s3_server.proxy.forgive()
+    object_path._store.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["CLAIMS", "Claims", "FileClaims", "InUse", "let_go"]
+from analysis.object_path import ObjectPath
+
+__all__ = ["CLAIMS", "Claims", "FileClaims", "InUse", "claims_at", "let_go"]
 
 CLAIMS = "claims"
 """The folder of a study's file claims, beside its stages."""
@@ -78,6 +82,31 @@ class FileClaims:
     def _opened(self, name: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+class OwnClaims:
+    """Claims of the threads of this process: an object store has no locks that others would see.
+
+    Two processes may make a stage twice, which is harmless: each puts the same, and what is put is whole.
+    """
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Wait for the key's lock and hold it inside the block."""
+        with self._locks[key]:
+            yield
+
+    def use(self) -> object:
+        """Keep nobody from anything."""
+        return None
+
+
+def claims_at(folder: Path) -> Claims:
+    """Claims of the processes of this machine on the stages beside a folder, where there are locks to be had."""
+    return OwnClaims() if isinstance(folder, ObjectPath) else FileClaims(folder)
 
 
 def let_go(descriptor: int) -> None:

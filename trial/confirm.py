@@ -28,6 +28,7 @@ from trial.course import Course
 from trial.data import ImageSet, Splits, load_test
 from trial.experiment import Experiment
 from trial.frozen import frozen
+from trial.latency import machine
 from trial.maker import NotStored
 from trial.numerics import computing
 from trial.recipe import Recipe, trial_id
@@ -278,7 +279,7 @@ def _digest(images: ImageSet) -> str:
 def _provenance(bench: Workbench) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "device": torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else "cpu",
+        "device": machine(bench.device),
         "precision": bench.experiment.numerics.precision,
         "torch": str(torch.__version__),
         "version": VERSION,

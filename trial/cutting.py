@@ -15,6 +15,7 @@ from methods.core.mask import Mask
 from methods.core.method import Evidence, Method
 from methods.core.penalties import scales
 from methods.core.removal import remove, sliced
+from methods.core.units import traced_once
 from trial import gates
 from trial.augmentation import normalised
 from trial.course import Apply
@@ -72,7 +73,9 @@ def cut(
     layer loses all it has, or where the thinner network computes something else than the masked one.
     """
     near_zero = _near_zero(network)
-    chosen = method.cut(network, seen, ratio=ratio)
+    with traced_once():
+        chosen = method.cut(network, seen, ratio=ratio)
+        layers = len(method.ranked(network, seen))
     if chosen.units == 0:
         raise ValueError(f"{method.name()} has nothing to cut: every layer that it ranks is spared")
     if chosen.asked and not chosen.size + chosen.removed:
@@ -83,7 +86,7 @@ def cut(
         chosen,
         network,
         ratio=None if method.target is None else ratio,
-        layers=len(method.ranked(network, seen)),
+        layers=layers,
         round_to=getattr(method, "round_to", 1),
     )
     filled = gates.filled(network)

@@ -62,7 +62,8 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str | Path
     mistakes = error.errors(include_url=False)
     # A misspelt key also leaves the key it meant missing: the misspelling is the mistake.
     first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
-    name = str(first["loc"][-1]) if first["loc"] else "the file"
+    # An entry of a list has a number and no name.
+    name = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "the file")
     place = f"{where}: {'.'.join(str(part) for part in first['loc'])}"
     if first["type"] == "extra_forbidden":
         parent: Any = model

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trial.durable import write_durably
+from analysis.durable import write_durably
 from trial.experiment import Experiment
 from trial.yaml_file import read, text
 
-__all__ = ["freeze", "frozen"]
+__all__ = ["freeze", "frozen", "rungs"]
 
 SPEC = "spec.yaml"
 """Written by a search."""
@@ -24,6 +24,14 @@ def frozen(study: Path) -> tuple[Experiment, Path] | None:
             experiment: Experiment = Experiment.parse(said, where=path)
             return experiment, path
     return None
+
+
+def rungs(study: Path) -> tuple[int, ...]:
+    """The epochs of recovery at which the study's search compares trials; none where no search made the folder."""
+    path = study / SPEC
+    search = read(path).get("search") if path.exists() else None
+    said = search.get("rungs") if isinstance(search, dict) else None
+    return tuple(said) if isinstance(said, list) else ()
 
 
 def freeze(study: Path, experiment: Experiment) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.errors import WrongInput
+from analysis.object_path import ObjectPath, each, scan
 from trial import manifest
 from trial.claims import CLAIMS, FileClaims, InUse
 from trial.manifest import MANIFEST, STAGES, TENSORS
@@ -49,10 +49,14 @@ def stages(study: Path) -> list[Stage]:
     if not any((study / name).exists() for name in ("spec.yaml", "rows", STAGES)):
         raise WrongInput(f"{study} is not a study's folder: it has no spec.yaml, no rows and no stages")
     try:
-        folders = [entry.name for entry in os.scandir(study / STAGES) if KEY.fullmatch(entry.name) and entry.is_dir()]
+        folders = [
+            study / STAGES / entry.name
+            for entry in scan(study / STAGES)
+            if KEY.fullmatch(entry.name) and entry.is_dir()
+        ]
     except FileNotFoundError:
         return []
-    found = [_stage(study / STAGES / key) for key in folders]
+    found = each(_stage, folders, at=study)
     return sorted((stage for stage in found if stage is not None), key=lambda stage: (stage.used, stage.key))
 
 
@@ -96,12 +100,19 @@ def doomed(found: Sequence[Stage], *, older_than: float | None, keep: int | None
 def remove(study: Path, *, older_than: float | None, keep: int | None, now: float) -> list[Stage]:
     """Remove the stages that `doomed` names from a study that nobody uses, and return them.
 
-    Raises WrongInput where a process has the store open.
+    Raises WrongInput where a process has the store open. On an object store nobody knows: there the caller sees to it
+    that no search is running, and a trial by itself may have to make a stage again that it had begun to read.
     """
-    claims = FileClaims(study / STAGES / CLAIMS)
     found = stages(study)
     if not found:
         return []
+    if isinstance(study, ObjectPath):
+        gone = doomed(found, older_than=older_than, keep=keep, now=now)
+        for stage in gone:
+            (study / STAGES / stage.key / MANIFEST).unlink(missing_ok=True)
+            (study / STAGES / stage.key).remove_folder()
+        return gone
+    claims = FileClaims(study / STAGES / CLAIMS)
     try:
         with claims.alone():
             gone = doomed(stages(study), older_than=older_than, keep=keep, now=now)
@@ -121,7 +132,7 @@ def remove(study: Path, *, older_than: float | None, keep: int | None, now: floa
 def _stage(folder: Path) -> Stage | None:
     """A stage by its folder; None where it is gone by now."""
     try:
-        files = [(entry.name, entry.stat()) for entry in os.scandir(folder)]
+        files = [(entry.name, entry.stat()) for entry in scan(folder)]
     except FileNotFoundError:
         return None
     weight = sum(file.st_size for _, file in files)

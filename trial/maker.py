@@ -161,6 +161,7 @@ class Maker:
 
         span = tally.spans.begin(name, key, round_=round_)
         product, made = self._store.get_or_make(key, make_it, kind=name, absent=span.waits)
+        self._log.keep()
         epochs = tally.count(product, stage=name, round_=round_, made=made, first=first)
         span.ends(made=made, epochs=epochs)
         return product.to(self.device), key

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
+from analysis.object_path import each
 from analysis.row import read_row
 from analysis.schema import COLUMNS, DENSE
 from trial.experiment import Experiment
@@ -48,7 +49,7 @@ def read(study: Path, trial: str) -> Row | None:
 
 def read_all(study: Path) -> list[Row]:
     """Read every row of a study, in the order in which the trials started."""
-    rows = [_checked(path) for path in (study / "rows").glob("[!.]*.json")]
+    rows = each(_checked, (study / "rows").glob("[!.]*.json"), at=study)
     return sorted(rows, key=lambda row: (row["started"], row["trial"]))
 
 
@@ -72,13 +73,20 @@ def writable(study: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kept = len(list(study.glob("rows/[!.]*.json")))
+        kept = _kept(study)
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
-            rows = "1 finished row is" if kept == 1 else f"{kept} finished rows are"
-            raise WorkFailed(f"{error.strerror} while writing {study}: {rows} kept there") from error
+            raise WorkFailed(f"{error.strerror} while writing {study}: {kept} kept there") from error
         if isinstance(error, FileExistsError | NotADirectoryError):
             raise WrongInput(f"{study} is not a folder") from error
         raise WrongInput(f"cannot write to {study}: {error.strerror}; name another folder with --study") from error
+
+
+def _kept(study: Path) -> str:
+    try:
+        kept = len(list(study.glob("rows/[!.]*.json")))
+    except OSError:  # an object store that does not answer, again
+        return "all finished rows are"
+    return "1 finished row is" if kept == 1 else f"{kept} finished rows are"
 
 
 def _checked(path: Path) -> Row:

@@ -12,8 +12,9 @@ from typing import Any
 from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from trial.experiment import Experiment
-from trial.frozen import freeze, frozen
+from trial.frozen import freeze, frozen, rungs
 from trial.networks import build, check_fits
+from trial.plan import ended
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all, writable
 from trial.sensitivity import sensitivity
@@ -29,7 +30,8 @@ def run_file(path: Path, study: Path) -> Row:
     Raises WrongInput as `opened` does.
     """
     with opened(path, study) as (workbench, recipe):
-        return workbench.run(recipe)
+        # What a search had trained of a trial until it stopped it ends at a rung.
+        return ended(workbench.steps(recipe, rungs=rungs(study)))
 
 
 def sensitivity_file(path: Path, study: Path) -> tuple[str, list[dict[str, Any]]]:

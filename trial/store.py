@@ -19,10 +19,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from analysis.durable import sweep, write_durably
+from analysis.object_path import ObjectPath
 from methods.core.mask import Mask
 from trial import manifest
-from trial.claims import CLAIMS, Claims, FileClaims
-from trial.durable import sweep, write_durably
+from trial.claims import CLAIMS, Claims, FileClaims, claims_at
 from trial.manifest import MANIFEST, STAGES, TENSORS
 from trial.notices import Notice
 
@@ -101,7 +102,7 @@ class Store:
     @classmethod
     def of(cls, study: Path, claims: Claims | None = None) -> Store:
         """The store of a study: on this machine, with file locks, unless other claims are handed in."""
-        return cls(study / STAGES, claims or FileClaims(study / STAGES / CLAIMS))
+        return cls(study / STAGES, claims or claims_at(study / STAGES / CLAIMS))
 
     def get_or_make(
         self,
@@ -152,18 +153,22 @@ class Store:
         except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"stage {key[:16]} is damaged ({error}): it is made again", StoreDamaged, stacklevel=3)
             return None
-        # When it was last used, for whoever makes room; a folder that may only be read keeps its times.
-        with suppress(OSError):
-            os.utime(folder / MANIFEST)
+        # When it was last used, for whoever makes room; a folder that may only be read keeps its times, and so does an
+        # object, whose date is that of its put.
+        if not isinstance(folder, ObjectPath):
+            with suppress(OSError):
+                os.utime(folder / MANIFEST)
         return found
 
     def _write(self, key: str, made: Product, *, kind: str | None) -> None:
         folder = self._folder / key
-        folder.mkdir(parents=True, exist_ok=True)
-        # Inside the claim: what lies here is of makers who died, or damaged.
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for name in (TENSORS, MANIFEST):
-            sweep(folder / name)
+        # Inside the claim: what lies here is of makers who died, or damaged. Where claims may be held by two, whoever
+        # is first keeps his manifest: it fits what the second one puts.
+        if not isinstance(folder, ObjectPath):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            for name in (TENSORS, MANIFEST):
+                sweep(folder / name)
         data = made.to_bytes()
         write_durably(folder / TENSORS, data)
         write_durably(folder / MANIFEST, manifest.manifest(data, made.record, kind=kind))

@@ -8,6 +8,7 @@ from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import torch
 from torch import nn
@@ -18,14 +19,17 @@ from trial import curves, gates
 from trial.data import Splits, load
 from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
+from trial.latency import machine
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
+from trial.notices import Notice
 from trial.numerics import device_here
 from trial.plan import Plan, Rung, Step, ended
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
 from trial.stages import OnEpoch
 from trial.store import Claims, Store
+from trial.turns import Turns
 from trial.version import VERSION
 
 __all__ = ["Workbench"]
@@ -157,7 +161,7 @@ class Workbench:
             return {"epochs": tally.epochs, "epochs_reused": tally.reused, "seconds": time.perf_counter() - start}
 
         try:
-            steps = work(tally)
+            steps = self._with_room(lambda: work(tally))
             while True:
                 try:
                     step = next(steps)
@@ -177,6 +181,26 @@ class Workbench:
         write(self._study, row)
         return row
 
+    def _with_room(
+        self, work: Callable[[], Generator[Step, None, dict[str, Any]]]
+    ) -> Generator[Step, None, dict[str, Any]]:
+        """Work beside others, and once more alone on the device where its memory was not enough for all."""
+        turns = Turns.on(self.device)
+        try:
+            with turns.shared():
+                return (yield from work())
+        except torch.OutOfMemoryError:
+            device = self._provenance()["device"]
+            warn(f"a trial ran out of the memory of {device}: it is tried once more, alone there", Notice, stacklevel=2)
+        torch.cuda.empty_cache()  # does nothing where there is no GPU
+        with turns.alone():
+            try:
+                return (yield from work())
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(
+                    f"{device} is too small for this trial alone: a smaller batch is another recipe"
+                ) from error
+
     def _is_untimed(self, row: Row) -> bool:
         """Whether a row was made when the study did not ask for a measure that it asks for now."""
         asked = [column.name for column in MEASURES if column.taken == "when asked for"]
@@ -195,11 +219,10 @@ class Workbench:
         }
 
     def _provenance(self) -> dict[str, Any]:
-        on_gpu = self.device.type == "cuda"
         return {
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "worker": self._worker,
-            "device": torch.cuda.get_device_name(self.device) if on_gpu else "cpu",
+            "device": machine(self.device),
             "precision": self.experiment.numerics.precision,
             "torch": str(torch.__version__),
             "version": VERSION,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from methods.core.cut import Cut, Past, select
 from methods.core.knobs import Names, Uniform, Whole
 from methods.core.penalties import Penalty, scales
-from methods.core.units import ChannelGroup, Layer, channel_groups, weighted_layers
+from methods.core.units import ChannelGroup, Layer, channel_groups, traced_once, weighted_layers
 
 __all__ = [
     "BATCH",
@@ -148,7 +148,7 @@ class Method(ABC):
         for another ratio, and where the method cannot rank the network's units: where weights among them are NaN or
         infinite, for one. Every such error begins with the method's name.
         """
-        with self._named():
+        with self._named(), traced_once():
             if not 0 <= ratio < 1:
                 raise ValueError(f"{self.name()} cuts a ratio from 0 to below 1, not {ratio}")
             self._check_finite(network, evidence)
@@ -158,7 +158,7 @@ class Method(ABC):
 
     def look(self, network: nn.Module, evidence: Evidence) -> Observation:
         """What the method's observer sees, nothing where there is none; raises ValueError as `cut` does."""
-        with self._named():
+        with self._named(), traced_once():
             self._check_finite(network, evidence)
             return self.observer.observe(network, evidence) if self.observer is not None else {}
 

@@ -7,6 +7,8 @@ together go together, and one group stands for them. Layers whose channels the n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +25,12 @@ __all__ = [
     "dependencies",
     "output_layer",
     "root_pruner",
+    "traced_once",
     "weighted_layers",
 ]
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
+_found: ContextVar[dict[nn.Module, list[ChannelGroup]] | None] = ContextVar("_found", default=None)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,23 @@ def dependencies(network: nn.Module, image: Tensor) -> Any:
             parameter.requires_grad_(needed)
 
 
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """Inside the block the channel groups of a network are found once, however often they are asked for.
+
+    What is in the block leaves networks as they are, and shows them images of one shape. Tracing is most of what a cut
+    by weights takes.
+    """
+    if _found.get() is not None:
+        yield
+        return
+    outside = _found.set({})
+    try:
+        yield
+    finally:
+        _found.reset(outside)
+
+
 def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     """The network's groups of coupled channels, in the order of their root layers.
 
@@ -122,6 +143,15 @@ def channel_groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     out, and so are layers that a forward pass does not run through or whose output it does not use. A layer that is
     added to a concatenation is no root: the concatenated layers' groups share its channels out.
     """
+    found = _found.get()
+    if found is None:
+        return _groups(network, image)
+    if network not in found:
+        found[network] = _groups(network, image)
+    return list(found[network])
+
+
+def _groups(network: nn.Module, image: Tensor) -> list[ChannelGroup]:
     graph = dependencies(network, image)
     names = {module: name for name, module in network.named_modules()}
     output = output_layer(network, image)

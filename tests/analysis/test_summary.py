@@ -73,9 +73,24 @@ def test_plain_text_is_aligned_and_the_terminal_shows_the_same_cells():
     assert len(rest) == len(summary.front)
     assert {len(line) for line in [first, *rest]} == {len(first)}
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(front_table.rich_table(summary))
+    console.print(front_table.drawn(front_table.cells(summary), bold=summary.objectives))
     drawn = console.export_text()
     assert all(text in drawn for row in front_table.cells(summary).rows for text in row)
+
+
+def test_knobs_that_a_narrow_terminal_has_no_room_for_are_named(capsys, monkeypatch):
+    """At 80 columns they were squeezed to nothing, and nobody was told."""
+    summary = summarise(table_of_many(), ["val_accuracy", "sparsity", "macs"])
+    headers = front_table.cells(summary).headers
+    for columns in ("80", "400"):
+        monkeypatch.setenv("COLUMNS", columns)
+        front_table.show(summary)
+        table, *said = capsys.readouterr().out.split("no room for ")
+        left_out = said[0].partition(":")[0].split(", ") if said else []
+        assert bool(left_out) == (columns == "80")
+        assert [name for name in headers if name not in left_out] == table.split("\n")[1].split()
+    alone = summarise(made(HALF, HALF | {"val_accuracy": 0.1}), ["val_accuracy", "macs"])
+    assert front_table.lines(alone)[0].startswith("1 of 2 networks is on the front")
 
 
 def table_of_many():

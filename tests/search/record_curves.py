@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from analysis import curves
 from analysis.errors import WrongInput
 from analysis.schema import COLUMNS, DENSE, RECIPE
 
@@ -57,8 +58,7 @@ def _lines(study: Path, row: dict[str, Any], *, epochs: int) -> list[dict[str, A
     """A trial's epochs; none where it did not run to the end, or in several rounds."""
     if row["state"] != "complete" or row["recovery_epochs"] != epochs:
         return []
-    curve = json.loads((study / "curves" / f"{row['trial']}.json").read_bytes())
-    recovery = [entry for entry in curve if entry["stage"] == "recovery"]
+    recovery = [entry for entry in curves.of_trial(study, row["trial"])["epochs"] if entry["stage"] == "recovery"]
     if [(entry["round"], entry["epoch"]) for entry in recovery] != [(1, epoch) for epoch in range(1, epochs + 1)]:
         return []
     accuracies = [row["val_accuracy_before"], *(entry["val_accuracy"] for entry in recovery)]

@@ -93,10 +93,27 @@ def test_cautions_end_with_exit_code_0(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rungs", "unreached"), [("[1, 3]", ""), ("[1, 4, 16]", "rungs at 4, 16 are never reached")])
 def test_rungs_beyond_the_recovery_are_told(tmp_path: Path, rungs: str, unreached: str) -> None:
-    lines = checked(tmp_path, f"search.rungs={rungs}")
+    lines = checked(tmp_path, f"search.rungs={rungs}", "recovery.schedule=constant")
     cautions = [line for line in lines if line.startswith("warning")]
     assert len(cautions) == bool(unreached), cautions
     assert all(unreached in line for line in cautions)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["recovery.schedule=one-cycle"], "one-cycle"),
+        (["recovery.schedule=constant"], ""),
+        (["recovery.schedule=constant", "search.recipe={recovery_schedule: [step, cosine]}"], "cosine"),
+        (["dense.schedule=cosine", "search.recipe={recovery_schedule: [original, constant]}"], "cosine"),
+        (["dense.schedule=step", "search.recipe={recovery_schedule: [original]}"], ""),
+    ],
+)
+def test_rungs_in_the_middle_of_a_schedule_are_told(tmp_path: Path, settings: list[str], said: str) -> None:
+    lines = checked(tmp_path, "search.rungs=[1]", "recovery.epochs=3", *settings)
+    told = [line for line in lines if "rungs in the middle of a " in line]
+    assert len(told) == bool(said), lines
+    assert all(f"of a {said} recovery" in line for line in told)
 
 
 def test_a_probe_says_hours_and_no_probe_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

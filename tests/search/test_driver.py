@@ -11,7 +11,7 @@ import pytest
 
 from analysis.errors import WrongInput
 from search import driver
-from search.driver import driving
+from search.driver import driving, seen
 
 
 def written(study: Path) -> dict[str, Any]:
@@ -85,3 +85,29 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         while written(tmp_path)["heartbeat"] == first and time.monotonic() < deadline:
             time.sleep(0.01)
         assert written(tmp_path)["heartbeat"] > first
+
+
+def test_a_study_on_an_object_store_has_one_driver(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "SETTLE_SECONDS", 0.1)
+    with driving(bucket):
+        own = seen(bucket)
+        assert own is not None
+        assert own["is_alive"]
+        with pytest.raises(WrongInput, match="is being written by process"), driving(bucket):
+            pass
+    assert seen(bucket) is None
+
+
+def test_of_two_drivers_who_began_at_once_on_an_object_store_the_later_goes_on(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"host": "elsewhere", "pid": 1, "began": 1.0, "heartbeat": time.time()}
+
+    def meanwhile(seconds: float) -> None:
+        assert seconds == driver.SETTLE_SECONDS
+        (bucket / driver.DRIVER).write_text(json.dumps(other))
+
+    monkeypatch.setattr(driver.time, "sleep", meanwhile)
+    with pytest.raises(WrongInput, match="by process 1 on elsewhere"), driving(bucket):
+        pass
+    assert json.loads((bucket / driver.DRIVER).read_text()) == other, "it is not ours to remove"

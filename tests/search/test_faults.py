@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from analysis.epochs import counted
 from tests.search import disturbed, three_nodes
-from tests.search.disturbed import driver, last_line, rows, spec, undisturbed
+from tests.search.disturbed import PATIENCE, driver, last_line, rows, spec, undisturbed
 from tests.search.three_nodes import Nodes, nodes, processes, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -68,7 +69,13 @@ def test_a_search_goes_on(
         code, said, complained = search.end()
     assert code == 0, complained
     assert "the space is used up: 36 recipes" in said
-    assert "prunefront:" not in complained
+    assert complained == ""
+    assert "(raylet)" not in said
+    assert "A worker died" not in said
+    if fault is kill_a_worker:
+        assert re.search(
+            r"^a worker was lost at (filter-l1|random-channels) ratio=\S+: the trial begins again$", said, re.M
+        )
     assert rows(folder) == expected
     epochs = counted(folder / "study")
     print(fault.__name__, epochs)
@@ -111,7 +118,7 @@ def test_a_killed_driver_has_last_words_and_its_search_goes_on(
         code, _, complained = search.end()
     assert code == -signal.SIGKILL
     assert last_line(complained) == f"prunefront: the search was ended from outside, or by its Ray; {GO_ON}"
-    wait_until(lambda: not cluster.named("ray::ClaimsActor"), seconds=60, what="the driver's actors end with it")
+    wait_until(lambda: not cluster.named("ray::ClaimsActor"), seconds=PATIENCE, what="the driver's actors end with it")
     with driver(folder, "--address", cluster.address, given=given, mark=cluster.mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
@@ -172,7 +179,9 @@ def test_a_worker_that_is_killed_for_its_memory_costs_no_trial(tmp_path: Path, k
     assert not (tmp_path / "allocate").exists()
     assert code == 0, complained
     assert rows(tmp_path) == want
-    print(said, complained)
+    assert complained == ""
+    assert "(raylet)" not in said
+    assert "a worker was lost at" in said or "a worker was killed because its machine ran out of memory" in said
 
 
 def test_a_full_disk_ends_the_search_and_a_larger_one_lets_it_go_on(tmp_path: Path) -> None:
@@ -206,8 +215,11 @@ def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_the_others_run(cluste
     given["search"] = {**given["search"], "time_limit": 20}
     disturbed.network(tmp_path, "if hidden.shape[1] == 10: time.sleep(100_000)")
     with driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search:
-        code, _, complained = search.end()
+        code, said, complained = search.end()
     assert code == 0, complained
+    assert complained == ""
+    about = [line for line in said.splitlines() if "(raylet)" in line or "worker" in line or "took longer" in line]
+    assert [line.partition(" failed: ")[2] for line in about] == ["TimeLimit: the trial took longer than 20 s"]
     states = {row["ratio"]: row["state"] for row in rows(tmp_path).values()}
     assert states == {ratio: "failed" if ratio == 0.5 else "complete" for ratio in disturbed.RATIOS}
 
@@ -231,7 +243,7 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
             with contextlib.suppress(ProcessLookupError):
                 # To all of its group, as a terminal does.
                 os.killpg(search.process.pid, signal.SIGINT)
-        code, _, complained = search.end(seconds=60)
+        code, _, complained = search.end()
     assert code == 130, complained
     assert "Traceback" not in complained
     assert last_line(complained).startswith("prunefront: interrupted")
@@ -242,8 +254,33 @@ def test_ctrl_c_ends_the_search_and_leaves_no_process(
         # A cluster keeps workers that do nothing.
         return [said for pid, said in processes(mark).items() if pid not in before and "ray::IDLE" not in said]
 
-    wait_until(lambda: not left(), seconds=60, what="processes are left")
+    wait_until(lambda: not left(), seconds=PATIENCE, what="processes are left")
     with driver(folder, *options, given=given, mark=mark) as search:
         code, _, complained = search.end()
     assert code == 0, complained
     assert rows(folder) == expected
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["driver.json", "/gcs_server", "/raylet/raylet", "ray::"])
+def test_a_signal_while_ray_starts_ends_the_search_as_ctrl_c_does(
+    folder: Path, sent: signal.Signals, when: str
+) -> None:
+    """Ray handled SIGTERM itself meanwhile: exit code 15 or 134, without a word."""
+    mark = three_nodes.uuid.uuid4().hex
+
+    def is_there() -> bool:
+        return (folder / "study" / when).exists() or any(when in said for said in processes(mark).values())
+
+    with driver(folder, given=spec(methods=METHODS), mark=mark) as search:
+        wait_until(is_there, seconds=PATIENCE, what=when)
+        search.process.send_signal(sent)
+        code, said, complained = search.end()
+    assert code == 130, complained
+    # Before its trials are counted a search has nothing more to say.
+    assert re.fullmatch(
+        r"prunefront: interrupted(: 0 of 36 trials are safe in study; run .* to continue)?\n", complained
+    )
+    assert "(raylet)" not in said
+    assert not (folder / "study" / "driver.json").exists()
+    wait_until(lambda: not processes(mark), seconds=PATIENCE, what="processes are left")

@@ -5,7 +5,8 @@ import torch
 import yaml
 
 from analysis.errors import WrongInput
-from search.launch import check_methods, unmoved
+from search.beforehand import check_methods
+from search.conclusion import unmoved
 from search.spec import Spec
 from tests.trial.images import splits
 

@@ -1,19 +1,15 @@
 import itertools
-import json
 import math
 import random
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import WrongInput
 from analysis.schema import MEASURES, measure
-from benchmarks.rungs import EPOCHS, RECORDED, RIVALS, Curves, at_random, by_accuracy, by_macs, judge, play
-from search.rungs import LEARNED, Rungs, beaters, epsilon_net
-from tests.search.record_curves import record
+from search.rungs import LEARNED, Rungs, Standing, beaters, epsilon_net
 
 OBJECTIVES = ("val_accuracy", "macs")
 NAMES = ("val_accuracy", "macs", "val_loss", "sparsity", "bytes")
@@ -48,11 +44,11 @@ def literal_net(points):
     return taken
 
 
-def literal_goes_on(trial, seen, factor):
-    """Rules 1 and 2 of the module, pair by pair; ``seen`` are all reports of the rung, trial → values."""
+def literal_standing(trial, seen, factor):
+    """The rules of the module, pair by pair; ``seen`` are all reports of the rung, trial → values."""
     mine = seen[trial]
-    if not any(beats(other, mine) for other in seen.values()):
-        return True
+    is_beaten = any(beats(other, mine) for other in seen.values())
+    others = Standing.BEHIND if is_beaten else Standing.UNBEATEN
     names = sorted(mine, key=lambda name: (name not in LEARNED, name))
     ends = {name: (min(v[name] for v in seen.values()), max(v[name] for v in seen.values())) for name in names}
 
@@ -71,37 +67,56 @@ def literal_goes_on(trial, seen, factor):
         before += len(layer)
         left = {t: v for t, v in left.items() if t not in layer}
     if before + len(layer) <= best:
-        return True
+        return Standing.BEST
     for point in literal_net([scaled(values) for values in layer.values()]):
         if before >= best:
-            return False
+            return others
         if point == scaled(mine):
-            return True
+            return Standing.BEST
         before += sum(scaled(values) == point for values in layer.values())
     raise AssertionError("the net names every point")
 
 
-# Few distinct values, exact in binary: ties in one and in all objectives are common, and so are equal distances.
-few = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+# Few distinct values: ties in one and in all objectives are common, and so are equal distances. Evenly spread ones are
+# scaled exactly, whichever of them are the ends, so that equally far is equally far on both sides.
+few = st.sampled_from([0.0, 0.5, 1.0])
 streams = st.sampled_from([names for m in (1, 2, 3, 4) for names in itertools.combinations(NAMES, m)]).flatmap(
     lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, few)), min_size=1, max_size=30)
 )
 
 
+def survives(rungs, trial, epoch, values):
+    """Report, and see whether the trial is stopped."""
+    rungs.report(trial, epoch, values)
+    return rungs.standing(trial, epoch) is not Standing.BEHIND
+
+
 def reported(stream, *, factor=4):
-    """What each trial of a stream is told, with all that had been seen by then."""
+    """Whether each trial of a stream survives, with all that had been seen by then."""
     rungs = Rungs(tuple(stream[0]), epochs=(RUNG, 16), factor=factor)
     seen = {}
     for number, values in enumerate(stream):
         seen[str(number)] = values
-        yield rungs.report(str(number), RUNG, values), str(number), dict(seen)
+        yield survives(rungs, str(number), RUNG, values), str(number), dict(seen)
 
 
 @quick
 @given(streams, st.sampled_from([1.5, 2, 3, 4]))
 def test_agrees_with_the_rules_pair_by_pair(stream, factor):
-    for told, trial, seen in reported(stream, factor=factor):
-        assert told == literal_goes_on(trial, seen, factor)
+    rungs, seen = Rungs(tuple(stream[0]), epochs=(RUNG, 16), factor=factor), {}
+    for number, values in enumerate(stream):
+        seen[str(number)] = values
+        rungs.report(str(number), RUNG, values)
+        assert rungs.standing(str(number), RUNG) is literal_standing(str(number), seen, factor)
+
+
+def test_of_costs_alone_the_spread_of_the_net_goes_on_first():
+    # One of two goes on, and nobody beats the other: the cheapest, which the net takes first.
+    rungs = Rungs(("macs",), epochs=(RUNG, 16), factor=1.5)
+    for trial, macs in (("cheap", 0.0), ("dear", 0.25)):
+        rungs.report(trial, RUNG, {"macs": macs})
+    assert rungs.standing("cheap", RUNG) is Standing.BEST
+    assert rungs.standing("dear", RUNG) is Standing.UNBEATEN
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -112,9 +127,9 @@ def test_ties_in_every_layer_agree_with_the_rules(seed):
     factor = chance.choice([1.25, 1.5, 2])
     rungs = Rungs(names, epochs=(RUNG, 16), factor=factor)
     for trial, values in seen.items():
-        rungs.record(trial, RUNG, values)
+        rungs.report(trial, RUNG, values)
     for trial in chance.sample(sorted(seen), 6):
-        assert rungs.report(trial, RUNG, seen[trial]) == literal_goes_on(trial, seen, factor), (seed, trial)
+        assert rungs.standing(trial, RUNG) is literal_standing(trial, seen, factor), (seed, trial)
 
 
 @quick
@@ -145,7 +160,7 @@ def test_the_order_in_which_objectives_are_named_does_not_matter(stream, chance)
     names = list(stream[0])
     chance.shuffle(names)
     rungs = Rungs(names, epochs=(RUNG, 16))
-    assert [rungs.report(trial, RUNG, seen[trial]) for _, trial, seen in reported(stream)] == [
+    assert [survives(rungs, trial, RUNG, seen[trial]) for _, trial, seen in reported(stream)] == [
         told for told, _, _ in reported(stream)
     ]
 
@@ -157,11 +172,11 @@ def test_the_same_reports_in_another_order_are_the_same_state(stream, chance):
     order = list(range(len(before)))
     first, other = (Rungs(tuple(last), epochs=(RUNG, 16)) for _ in range(2))
     for number in order:
-        first.report(str(number), RUNG, before[number])
+        survives(first, str(number), RUNG, before[number])
     chance.shuffle(order)
     for number in order:
-        other.record(str(number), RUNG, before[number])
-    assert first.report("last", RUNG, last) == other.report("last", RUNG, last)
+        other.report(str(number), RUNG, before[number])
+    assert survives(first, "last", RUNG, last) == survives(other, "last", RUNG, last)
 
 
 @quick
@@ -170,14 +185,14 @@ def test_a_trial_tried_again_replaces_its_report(stream, chance):
     *before, last = stream
     plain, retried = (Rungs(tuple(last), epochs=(RUNG, 16)) for _ in range(2))
     for number, values in enumerate(before):
-        plain.record(str(number), RUNG, values)
-        retried.record(str(number), RUNG, chance.choice(stream))
-        retried.record("last", RUNG, chance.choice(stream))
+        plain.report(str(number), RUNG, values)
+        retried.report(str(number), RUNG, chance.choice(stream))
+        retried.report("last", RUNG, chance.choice(stream))
     for number, values in enumerate(before):
-        retried.record(str(number), RUNG, values)
-    told = plain.report("last", RUNG, last)
-    assert retried.report("last", RUNG, last) == told
-    assert plain.report("last", RUNG, last) == told
+        retried.report(str(number), RUNG, values)
+    told = survives(plain, "last", RUNG, last)
+    assert survives(retried, "last", RUNG, last) == told
+    assert survives(plain, "last", RUNG, last) == told
 
 
 @quick
@@ -197,19 +212,19 @@ def test_learned_are_accuracies_and_losses():
 def test_with_equal_accuracies_costs_stop_nobody(epoch):
     rungs, chance = Rungs((*OBJECTIVES, "bytes")), random.Random(0)
     costs = [{"macs": chance.random(), "bytes": chance.random()} for _ in range(50)]
-    assert all(rungs.report(str(i), epoch, {"val_accuracy": 0.1, **cost}) for i, cost in enumerate(costs))
+    assert all(survives(rungs, str(i), epoch, {"val_accuracy": 0.1, **cost}) for i, cost in enumerate(costs))
 
 
 def test_without_an_accuracy_nobody_is_stopped():
     rungs, chance = Rungs(("macs", "sparsity")), random.Random(0)
-    assert all(rungs.report(str(i), 1, {"macs": chance.random(), "sparsity": chance.random()}) for i in range(50))
+    assert all(survives(rungs, str(i), 1, {"macs": chance.random(), "sparsity": chance.random()}) for i in range(50))
 
 
 def test_networks_at_chance_do_not_go_on_for_being_cheap_once_a_cheaper_one_can_do_something():
     rungs = Rungs(OBJECTIVES)
     for number in range(20):
-        rungs.report(f"able-{number}", 1, {"val_accuracy": 0.3 + number / 100, "macs": 100.0 + number})
-    assert not any(rungs.report(f"dead-{i}", 1, {"val_accuracy": 0.1, "macs": 101.0 + i}) for i in range(20))
+        survives(rungs, f"able-{number}", 1, {"val_accuracy": 0.3 + number / 100, "macs": 100.0 + number})
+    assert not any(survives(rungs, f"dead-{i}", 1, {"val_accuracy": 0.1, "macs": 101.0 + i}) for i in range(20))
 
 
 def test_one_objective_is_halving_by_rank():
@@ -218,36 +233,36 @@ def test_one_objective_is_halving_by_rank():
     for number in range(300):
         seen.append(chance.random())
         place = sorted(seen).index(seen[-1])
-        assert rungs.report(str(number), 1, {"val_loss": seen[-1]}) == (place < max(1, len(seen) // 4))
+        assert survives(rungs, str(number), 1, {"val_loss": seen[-1]}) == (place < max(1, len(seen) // 4))
 
 
 def test_equal_trials_share_their_fate():
     rungs = Rungs(("val_accuracy",), factor=4)
-    assert [rungs.report(str(number), 1, {"val_accuracy": 0.5}) for number in range(9)] == [True] * 9
-    rungs.record("better", 1, {"val_accuracy": 0.6})
+    assert [survives(rungs, str(number), 1, {"val_accuracy": 0.5}) for number in range(9)] == [True] * 9
+    rungs.report("better", 1, {"val_accuracy": 0.6})
     # Of ten, the best two go on: one is better, and nine share the second place.
-    assert {rungs.report(str(number), 1, {"val_accuracy": 0.5}) for number in range(9)} == {True}
-    rungs.record("better still", 1, {"val_accuracy": 0.7})
-    assert {rungs.report(str(number), 1, {"val_accuracy": 0.5}) for number in range(9)} == {False}
+    assert {survives(rungs, str(number), 1, {"val_accuracy": 0.5}) for number in range(9)} == {True}
+    rungs.report("better still", 1, {"val_accuracy": 0.7})
+    assert {survives(rungs, str(number), 1, {"val_accuracy": 0.5}) for number in range(9)} == {False}
 
 
 def test_rungs_are_apart():
     rungs = Rungs(OBJECTIVES)
     for number in range(20):
-        rungs.record(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0})
-    assert rungs.report("late", 4, {"val_accuracy": 0.2, "macs": 5.0})
-    assert not rungs.report("late", 1, {"val_accuracy": 0.2, "macs": 5.0})
+        rungs.report(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0})
+    assert survives(rungs, "late", 4, {"val_accuracy": 0.2, "macs": 5.0})
+    assert not survives(rungs, "late", 1, {"val_accuracy": 0.2, "macs": 5.0})
 
 
 @pytest.mark.parametrize("epoch", [16, 3, 40])
 def test_the_end_and_other_epochs_stop_nobody(epoch):
     rungs = Rungs(OBJECTIVES)
-    assert all(rungs.report(str(i), epoch, {"val_accuracy": 1 - i / 100, "macs": 1.0 + i}) for i in range(50))
+    assert all(survives(rungs, str(i), epoch, {"val_accuracy": 1 - i / 100, "macs": 1.0 + i}) for i in range(50))
 
 
 def test_without_rungs_nobody_is_stopped():
     rungs = Rungs(OBJECTIVES, epochs=())
-    assert all(rungs.report(str(i), 1, {"val_accuracy": 1 - i / 100, "macs": 1.0 + i}) for i in range(50))
+    assert all(survives(rungs, str(i), 1, {"val_accuracy": 1 - i / 100, "macs": 1.0 + i}) for i in range(50))
 
 
 @pytest.mark.parametrize(
@@ -263,21 +278,21 @@ def test_without_rungs_nobody_is_stopped():
 def test_a_report_that_lacks_an_objective_is_compared_with_nobody(lacking):
     rungs = Rungs(OBJECTIVES)
     for number in range(20):
-        rungs.record(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0 + number})
+        rungs.report(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0 + number})
     weak = {"val_accuracy": 0.2, "macs": 30.0}
-    assert not rungs.report("19", 1, weak)
-    assert rungs.report("19", 1, lacking)  # and what it reported before is forgotten
-    assert rungs.report("new", 1, lacking)
+    assert not survives(rungs, "19", 1, weak)
+    assert survives(rungs, "19", 1, lacking)  # and what it reported before is forgotten
+    assert survives(rungs, "new", 1, lacking)
     assert len(rungs._reports[1].points) == 19
-    assert not rungs.report("weak", 1, weak)
+    assert not survives(rungs, "weak", 1, weak)
 
 
 def test_an_accuracy_that_is_not_a_number_is_the_worst():
     rungs = Rungs(("val_accuracy", "val_loss", "macs"))
     broken = {"val_accuracy": 0.1, "val_loss": math.nan, "macs": 9.0}
-    assert rungs.report("first", 1, broken)
-    rungs.record("able", 1, {"val_accuracy": 0.2, "val_loss": 1e9, "macs": 8.0})
-    assert not rungs.report("first", 1, broken)
+    assert survives(rungs, "first", 1, broken)
+    rungs.report("able", 1, {"val_accuracy": 0.2, "val_loss": 1e9, "macs": 8.0})
+    assert not survives(rungs, "first", 1, broken)
 
 
 def test_of_a_layer_that_does_not_fit_a_spread_of_networks_goes_on():
@@ -286,8 +301,8 @@ def test_of_a_layer_that_does_not_fit_a_spread_of_networks_goes_on():
     second = [{"val_accuracy": 0.45 + i / 10, "macs": 10.25 + i} for i in range(5)]
     rungs = Rungs(OBJECTIVES, epochs=(1, 4), factor=10 / 7)
     for number, values in enumerate(first + second):
-        rungs.record(str(number), 1, values)
-    told = [rungs.report(str(number + 5), 1, values) for number, values in enumerate(second)]
+        rungs.report(str(number), 1, values)
+    told = [survives(rungs, str(number + 5), 1, values) for number, values in enumerate(second)]
     assert told == [True, False, False, False, True]
 
 
@@ -328,143 +343,3 @@ def test_beaters_agree_with_the_definition_and_change_nothing(stream):
 def test_what_is_wrong_is_said_in_one_line(given_, said):
     with pytest.raises(WrongInput, match=said):
         Rungs(**({"objectives": OBJECTIVES} | given_))
-
-
-def made_up(count, *, seed=0):
-    """Curves that cross: what a network can do rises with its MACs, and some are slow."""
-    chance = np.random.default_rng(seed)
-    macs = chance.uniform(0.02, 1, count)
-    final = 0.3 + 0.4 * macs**0.2 - chance.exponential(0.03, count)
-    pace = chance.uniform(0.3, 2, (count, 1))
-    accuracy = final[:, None] * (1 - 0.5 * np.exp(-pace * np.arange(17))) + chance.normal(0, 0.003, (count, 17))
-    return Curves(accuracy, np.round(macs * 1e6), dense_macs=1e6, classes=10)
-
-
-def test_halving_alone_takes_a_sixth_of_the_epochs():
-    # One objective, the same rank at every rung: 1 + 3/4 + 12/16 of 16 epochs, and a little for the first to arrive.
-    count, chance = 1500, random.Random(0)
-    accuracy = np.repeat(np.array([chance.random() for _ in range(count)])[:, None], 17, axis=1)
-    rungs = Rungs(("val_accuracy",))
-    played = play(Curves(accuracy, np.ones(count), 1.0, 10), rungs.report, order=range(count))
-    ideal = (1 + 3 / 4 + 12 / 16) / 16
-    assert ideal == 0.15625
-    assert ideal - 0.01 < played.epochs / (16 * count) < ideal + 0.01
-    assert [reached / count for reached in played.reached] == pytest.approx([1, 1 / 4, 1 / 16], abs=0.015)
-
-
-@pytest.mark.parametrize("workers", [1, 3, 40])
-def test_whoever_nobody_stops_runs_to_its_end_on_any_number_of_workers(workers):
-    curves = made_up(30)
-    played = play(curves, lambda *_: True, order=range(30), workers=workers)
-    assert sorted(played.finished) == list(range(30))
-    assert (played.reached, played.epochs) == ((30, 30, 30), 480)
-    stopped = play(curves, lambda *_: False, order=range(30), workers=workers)
-    assert (stopped.finished, stopped.reached, stopped.epochs) == ((), (30, 0, 0), 30)
-
-
-def test_workers_report_as_time_passes_and_wait_for_nobody():
-    heard = []
-
-    def listen(trial, epoch, _):
-        heard.append((int(trial, 16), epoch))
-        return int(trial, 16) != 1
-
-    # Two workers, and epochs of 2, 3 and 5 seconds: trial 1 stops after 3 s, and trial 2 takes its place.
-    play(made_up(3), listen, order=[0, 1, 2], workers=2, paces=[2, 3, 5])
-    assert heard == [(0, 1), (1, 1), (0, 4), (2, 1), (2, 4), (0, 16), (2, 16)]
-
-
-@pytest.mark.parametrize("workers", [1, 4, 16])
-def test_decisions_follow_the_rules_at_the_moment_of_each_report(workers):
-    curves, rungs, seen = made_up(80), Rungs(OBJECTIVES), {epoch: {} for epoch in EPOCHS}
-
-    def checked(trial, epoch, values):
-        seen[epoch][trial] = values
-        told = rungs.report(trial, epoch, values)
-        assert told == (epoch == 16 or literal_goes_on(trial, seen[epoch], 4))
-        return told
-
-    chance = random.Random(workers)
-    order = chance.sample(range(80), 80)
-    played = play(curves, checked, order=order, workers=workers, paces=[chance.uniform(0.5, 1.5) for _ in order])
-    assert played.reached[0] == 80
-    assert set(played.finished) == {int(trial, 16) for trial in seen[16]}
-    assert len(played.finished) < 40
-
-
-def test_rivals_let_as_many_trials_past_each_rung():
-    curves = made_up(60)
-    reached = (60, 20, 7)
-    assert len(set(at_random(curves, reached, chance=random.Random(0)))) == 7
-    assert set(by_macs(curves, reached)) == set(np.argsort(curves.macs)[:7].tolist())
-    second = np.argsort(-curves.accuracy[:, 1])[:20]
-    assert set(by_accuracy(curves, reached)) == set(second[np.argsort(-curves.accuracy[second, 4])][:7].tolist())
-
-
-def test_rungs_keep_more_of_a_made_up_front_than_their_rivals_do():
-    found = judge(made_up(150, seed=1), shuffles=5)
-    assert set(found.rivals) == set(RIVALS)
-    for name, shares in found.rivals.items():
-        assert np.mean(found.rungs) > np.mean(shares), name
-
-
-CURVES = Curves.read() if RECORDED.exists() else made_up(0)
-RECORDED_CURVES = 0
-"""So many are in the fixture."""
-
-ENOUGH = 200
-
-
-def test_the_recorded_curves_are_as_many_as_this_file_says():
-    assert len(CURVES) == RECORDED_CURVES
-
-
-@pytest.mark.skipif(len(CURVES) == 0, reason="no curves are recorded")
-def test_the_recorded_curves_are_small_and_whole():
-    assert CURVES.accuracy.shape == (len(CURVES), EPOCHS[-1] + 1)
-    assert RECORDED.stat().st_size < 300_000
-    assert ((CURVES.accuracy >= 0) & (CURVES.accuracy <= 1)).all()
-    assert (CURVES.macs < CURVES.dense_macs).all()
-
-
-@pytest.mark.skipif(len(CURVES) < ENOUGH, reason=f"{len(CURVES)} of {ENOUGH} curves are recorded")
-def test_on_recorded_curves_a_fifth_of_the_epochs_keeps_the_front():
-    found = judge(CURVES, shuffles=20)
-    assert np.mean(found.rungs) >= 0.995
-    assert np.mean(found.epochs) <= 0.2
-    for name in ("random", "macs"):
-        assert np.mean(found.rungs) > np.mean(found.rivals[name])
-
-
-def test_a_study_is_recorded_as_its_rows_and_curves_have_it(tmp_path):
-    def write(trial, *, curve, **row):
-        for folder, held in (("rows", row), ("curves", curve)):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            (tmp_path / folder / f"{trial}.json").write_text(
-                json.dumps(held | {"trial": trial} if held is row else held)
-            )
-
-    def epochs(accuracies, *, of_round=1):
-        return [
-            {"stage": "recovery", "round": of_round, "epoch": i + 1, "val_accuracy": a}
-            for i, a in enumerate(accuracies)
-        ]
-
-    known = {"state": "complete", "recovery_epochs": 2, "val_accuracy_before": 0.1, "torch": "2", "version": "1"}
-    write("00", **known, curve=[], method="dense", macs=100, classes=10, val_accuracy=0.6)
-    write("0b", **known, curve=epochs([0.3, 0.5]), method="fpgm", ratio=0.5, recovery_rate=0.1, scope=None, macs=30)
-    write("0a", **known, curve=epochs([0.2, 0.4]), method="taylor", ratio=0.7, macs=20)
-    write("0c", **known | {"state": "stopped"}, curve=epochs([0.2]), method="taylor", ratio=0.7, macs=20)
-    write("0d", **known | {"recovery_epochs": 1}, curve=epochs([0.2]), method="taylor", ratio=0.6, macs=20)
-    write("0e", **known, curve=epochs([0.2, 0.3], of_round=2), method="taylor", ratio=0.5, macs=20)
-    (tmp_path / "spec.yaml").write_text("data: {name: digits, folder: /mine}\nrecovery: {epochs: 2}\n")
-    assert record(tmp_path, tmp_path / "out.parquet") == 2
-    found = Curves.read(tmp_path / "out.parquet")
-    assert found.accuracy.tolist() == [[0.1, 0.2, 0.4], [0.1, 0.3, 0.5]]
-    assert found.macs.tolist() == [20, 30]
-    assert (found.dense_macs, found.classes) == (100, 10)
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert table.column_names == ["trial", "method", "knobs", "epoch", "val_accuracy", "macs"]
-    assert json.loads(table["knobs"][3].as_py()) == {"ratio": 0.5, "recovery_epochs": 2, "recovery_rate": 0.1}
-    assert b"record_curves" in table.schema.metadata[b"command"]
-    assert b"/mine" not in table.schema.metadata[b"spec"]

@@ -1,9 +1,13 @@
+import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analysis.errors import WorkFailed, WrongInput
-from search.session import LOCK, _temporary, session
+from search.session import INTERRUPTS, LOCK, _temporary, session
 
 
 @pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError])
@@ -60,3 +64,58 @@ def test_an_address_where_no_cluster_answers_is_one_line(
         pass
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.default_int_handler) for number in INTERRUPTS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", INTERRUPTS)
+@pytest.mark.parametrize("address", [None, "auto"])
+@pytest.mark.parametrize("starts", [True, False])
+def test_an_interrupt_while_ray_starts_is_taken_when_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, address: str | None, starts: bool
+) -> None:
+    """Ray's own handler of SIGTERM ended the process at once, with exit code 15 or 134 and not a word."""
+    import ray
+    from ray._private import utils
+
+    done = []
+
+    def init(**settings: object) -> None:  # noqa: ARG001
+        utils.set_sigterm_handler(lambda *_: sys.exit(15))
+        os.kill(os.getpid(), number)
+        done.append("started")
+        if not starts:
+            raise RuntimeError("no time")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: done.append("ended"))
+    monkeypatch.setattr("search.session.TEMPORARY", tmp_path)
+    taken = utils.set_sigterm_handler
+    with pytest.raises(KeyboardInterrupt), session(workers=1, address=address):
+        done.append("searched")
+    assert done == ["started", "ended"]
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    assert utils.set_sigterm_handler is taken
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", INTERRUPTS)
+def test_an_interrupt_while_ray_ends_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: os.kill(os.getpid(), number))
+    monkeypatch.setattr("search.session.TEMPORARY", tmp_path)
+    with session(workers=1, address="auto"):
+        pass
+    assert signal.getsignal(number) is signal.default_int_handler

@@ -5,8 +5,8 @@ import yaml
 
 from analysis.errors import WrongInput
 from analysis.schema import OBJECTIVES
+from search.beforehand import check_methods
 from search.check import describe
-from search.launch import check_methods
 from search.spec import Spec, load, ready
 from tests.trial.images import splits
 from trial.recipe import Recipe

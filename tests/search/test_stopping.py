@@ -26,24 +26,27 @@ def written(study: Path, trial: str, accuracies: dict[int, float], *, stage: str
     curves.write(study, trial, [*of_trial(study, trial)["epochs"], *epochs], [])
 
 
-def test_a_trial_that_another_beats_is_stopped_and_one_that_none_beats_goes_on() -> None:
+def test_a_trial_that_another_beats_is_stopped_and_one_that_none_beats_waits_for_room() -> None:
     judge = stopping(1, 4)
-    assert judge.goes_on(row("a", 0.8, 100), 1)
-    assert not judge.goes_on(row("b", 0.7, 100), 1)
-    assert judge.goes_on(row("c", 0.7, 90), 1), "cheaper than the one that is better"
-    assert judge.goes_on(row("b", 0.7, 100), 4), "the first at the next rung"
-    assert judge.goes_on(row("d", 0.1, 1000), 16), "the end stops nobody"
+    assert judge.reached(row("a", 0.8, 100), 1) == "waits"
+    assert judge.reached(row("b", 0.7, 100), 1) == "is stopped"
+    assert judge.next(is_idle=False) == ("a", "goes on"), "one of two"
+    assert judge.reached(row("c", 0.7, 90), 1) == "waits", "cheaper than the one that is better"
+    assert judge.next(is_idle=False) is None
+    assert judge.next(is_idle=True) == ("c", "goes on")
+    assert judge.reached(row("b", 0.7, 100), 4) == "waits", "the first at the next rung"
+    assert judge.reached(row("d", 0.1, 1000), 16) == "goes on", "the end stops nobody"
 
 
 def test_without_rungs_everybody_goes_on() -> None:
     judge = stopping()
-    assert all(judge.goes_on(row(str(n), 1 / (n + 1), n), 1) for n in range(5))
+    assert all(judge.reached(row(str(n), 1 / (n + 1), n), 1) == "goes on" for n in range(5))
 
 
 def test_the_last_rung_is_one_where_recovery_is_longer() -> None:
     judge = Stopping(["val_accuracy", "macs"], rungs=(1, 4), end=4, factor=2)
-    assert judge.goes_on(row("a", 0.8, 100), 4)
-    assert judge.goes_on(row("b", 0.7, 100), 4), "of four epochs the fourth is the end"
+    assert judge.reached(row("a", 0.8, 100), 4) == "goes on"
+    assert judge.reached(row("b", 0.7, 100), 4) == "goes on", "of four epochs the fourth is the end"
 
 
 def test_rungs_are_remembered_from_curves_at_their_epochs_not_from_what_came_later(tmp_path: Path) -> None:
@@ -53,10 +56,10 @@ def test_rungs_are_remembered_from_curves_at_their_epochs_not_from_what_came_lat
     fresh, resumed = stopping(0, 1), stopping(0, 1)
     resumed.remember(tmp_path, rows)
     asked = row("b", 0.35, 100)
-    assert resumed.goes_on(asked, 1)
-    assert not resumed.goes_on(row("c", 0.25, 100), 1)
-    assert fresh.goes_on(row("c", 0.25, 100), 1)
-    assert not resumed.goes_on(row("d", 0.05, 100), 0), "the cut is epoch 0"
+    assert resumed.reached(asked, 1) == "goes on"
+    assert resumed.reached(row("c", 0.25, 100), 1) == "is stopped"
+    assert fresh.reached(row("c", 0.25, 100), 1) == "waits"
+    assert resumed.reached(row("d", 0.05, 100), 0) == "is stopped", "the cut is epoch 0"
 
 
 def test_only_the_last_round_is_compared_and_new_statistics_stand_for_the_cut(tmp_path: Path) -> None:
@@ -67,11 +70,11 @@ def test_only_the_last_round_is_compared_and_new_statistics_stand_for_the_cut(tm
     curves.write(tmp_path, "a", [*curve[:3], recalibrated, *curve[3:]], [])
     judge = stopping(0, 1)
     judge.remember(tmp_path, [row("a", 0.4, 100) | COURSE])
-    assert judge.goes_on(row("b", 0.5, 100), 1)
-    assert not judge.goes_on(row("c", 0.25, 100), 0)
+    assert judge.reached(row("b", 0.5, 100), 1) == "goes on"
+    assert judge.reached(row("c", 0.25, 100), 0) == "is stopped"
 
 
 def test_a_trial_without_a_curve_is_no_reason_to_stop_anybody(tmp_path: Path) -> None:
     judge = stopping(1)
     judge.remember(tmp_path, [row("a", 0.9, 100)])
-    assert judge.goes_on(row("b", 0.1, 1000), 1)
+    assert judge.reached(row("b", 0.1, 1000), 1) == "waits"

@@ -6,7 +6,7 @@ import pytest
 from analysis.errors import WrongInput
 from search.spec import Spec
 from search.study import enter
-from search.warm_start import teach
+from search.warm_start import others, teach
 from trial import rows
 from trial.recipe import Recipe, trial_id
 
@@ -34,13 +34,18 @@ def spec(**changed: Any) -> Spec:
 
 
 def study(
-    folder: Path, *, states: tuple[str, ...] = ("complete",) * 3, fingerprint: str = FINGERPRINT, **changed: Any
+    folder: Path,
+    *,
+    states: tuple[str, ...] = ("complete",) * 3,
+    fingerprint: str = FINGERPRINT,
+    measured: dict[str, Any] | None = None,
+    **changed: Any,
 ) -> Path:
     """A finished study of other settings, as its search would have left it."""
     made = spec(**changed)
     folder.mkdir()
     enter(folder, made)
-    common = {"state": "complete", "started": "2026", "val_accuracy": 0.5, "macs": 5}
+    common = {"state": "complete", "started": "2026", "val_accuracy": 0.5, "macs": 5} | (measured or {})
     dense = trial_id(None, made.experiment(), fingerprint=fingerprint)
     rows.write(folder, rows.blank() | common | {"trial": dense, "method": "dense"})
     for said, state in zip(RECIPES, states, strict=True):
@@ -54,7 +59,8 @@ def taught(tmp_path: Path, *folders: Path, **search: Any) -> tuple[list[str], li
     """What is said of the studies, and what is proposed after them."""
     with_studies = spec(search={**SPEC["search"], "warm_start": [str(folder) for folder in folders], **search})
     sampler = with_studies.sampler()
-    said = [str(each) for each in teach(sampler, with_studies, study=tmp_path / "own", fingerprint=FINGERPRINT)]
+    found = others(with_studies, study=tmp_path / "own", fingerprint=FINGERPRINT)
+    said = [str(each) for each in teach(sampler, with_studies, found, device="here", fingerprint=FINGERPRINT)]
     return said, [dict(proposal[1]) for proposal in iter(sampler.ask, None)]
 
 
@@ -63,7 +69,7 @@ def test_complete_rows_of_another_study_are_not_run_again(tmp_path: Path, sample
     other = study(tmp_path / "a", states=("complete", "stopped", "failed"))
     said, proposed = taught(tmp_path, other, sampler=sampler)
     assert said == [
-        f"2 of the 3 trials in {other} taught the sampler, 1 of them are not run again; "
+        f"2 of the 3 trials in {other} taught the sampler, 1 of them is not run again; "
         "they are not on this study's front"
     ]
     assert len(proposed) == 4
@@ -83,6 +89,16 @@ def test_a_row_that_lacks_an_objective_is_run(tmp_path: Path) -> None:
     said, proposed = taught(tmp_path, study(tmp_path / "a"), objectives=["val_accuracy", "params"])
     assert said[0].startswith("0 of the 3")
     assert len(proposed) == 5
+
+
+def test_a_time_taken_on_another_device_does_not_teach(tmp_path: Path) -> None:
+    timed = {"search": {**SPEC["search"], "objectives": ["val_accuracy", "torch_latency_ms"]}}
+    here = study(tmp_path / "a", measured={"device": "here", "torch_latency_ms": 1.0}, **timed)
+    elsewhere = study(tmp_path / "b", measured={"device": "there", "torch_latency_ms": 1.0}, **timed)
+    said, _ = taught(tmp_path, here, elsewhere, **timed["search"])
+    assert [line[:15] for line in said] == ["3 of the 3 tria", "0 of the 3 tria"]
+    said, _ = taught(tmp_path, elsewhere)
+    assert said[0].startswith("3 of the 3"), "what does not depend on the device does"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ def search(**changed: Any) -> dict[str, Any]:
         ({**SPEC, "network": {"name": "vgg16-bn", "weights": 3}}, ".safetensors file, got 3 (spec.yaml: network.weig"),
         ({**SPEC, "numerics": {"threads": 10**9}}, "threads: input should be less than or equal to 1024"),
         ({**SPEC, "seed": 2**70}, "seed: input should be less than or equal to"),
+        (search(rungs=["a"]), "rungs: input should be a valid integer, unable to parse"),
+        (search(storage={"journal": None}), "storage: takes sqlite:///FILE, "),
+        (search(storage="sqlite:////no/such/folder/x.db"), "cannot be used: there is no folder /no/such/folder (sea"),
+        (search(storage="journal:spec.yaml/x.log"), "the storage cannot be used: "),
+        (search(warm_start=["nowhere"]), "nowhere is not a study: it has no spec.yaml (search.warm_start.0)"),
         ({name: said for name, said in SPEC.items() if name != "data"}, "data is missing"),
         ({name: said for name, said in SPEC.items() if name != "search"}, "search is missing"),
     ],
@@ -62,6 +67,13 @@ def test_a_wrong_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: dic
         (["run", "spec.yaml", "--trials", "0"], "trials"),
         (["run", "spec.yaml", "--trials", "many"], "valid integer"),
         (["run", "spec.yaml", "--set", "trials"], "--set takes path=value"),
+        (["run", "spec.yaml", "--address", "localhost:1"], "no Ray cluster answers at localhost:1"),
+        (["check", "spec.yaml", "--address", "nowhere"], "--address takes HOST:PORT"),
+        (
+            ["check", "spec.yaml", "--set", "search.constraints.val_accuracy=>= .9"],
+            """--set 'search.constraints.val_accuracy=">= .9"'""",
+        ),
+        (["check", "spec.yaml", "--set", "search.constraints={val_accuracy: >= .9}"], """val_accuracy: ">= .9"}'"""),
         (["run", "spec.yaml", "--study", "/sys/prunefront"], "cannot write to /sys/prunefront"),
         (["run", "spec.yaml", "--study", "spec.yaml"], "spec.yaml is not a folder"),
         (["run", "spec.yaml", "--study", "spec.yaml/below"], "is not a folder"),
@@ -74,6 +86,7 @@ def test_a_wrong_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argume
     assert ended.exit_code == 2, ended.output
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
 def test_a_study_of_another_spec_or_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

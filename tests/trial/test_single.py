@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import WrongInput
+from trial import rows
+from trial.frozen import frozen
+from trial.plan import Rung
+from trial.recipe import Recipe
 from trial.single import run_file
+from trial.workbench import Workbench
 
 RECIPE = """
 network: {{name: vgg16-bn, width: {width}}}
@@ -66,3 +71,24 @@ def test_a_network_that_cannot_be_trained_is_named_before_anything_is(
     with pytest.raises(WrongInput, match=message):
         run_file(recipe, tmp_path / "study")
     assert not (tmp_path / "study" / "rows").exists()
+
+
+def test_a_trial_that_a_search_stopped_is_taken_up_where_it_was(tmp_path: Path) -> None:
+    """Its recovery was trained anew: links that end at rungs were not looked for."""
+    study, recipe = tmp_path / "study", tmp_path / "recipe.yaml"
+    study.mkdir()
+    said = RECIPE.format(width=0.0625).replace("recovery: {epochs: 1}", "recovery: {epochs: 3}")
+    knobs = {"method": "filter-l1", "ratio": 0.5}
+    spec = said.partition("method:")[0] + "search: {methods: {filter-l1: any}, rungs: [1]}\n"
+    (study / "spec.yaml").write_text(spec)
+    known = frozen(study)
+    assert known is not None
+    bench = Workbench(known[0], study, study_name="study", worker="here")
+    steps = bench.steps(Recipe.parse(knobs, bench.experiment, where="test"), rungs=(1,))
+    rung = next(step for step in steps if isinstance(step, Rung))
+    rows.write(study, rung.known)
+    steps.close()
+    recipe.write_text("{method: filter-l1, ratio: .5}")
+    row = run_file(recipe, study)
+    # One of the dense network and three of recovery; the first two were there.
+    assert (row["state"], row["epochs"], row["epochs_reused"]) == ("complete", 4, 2)

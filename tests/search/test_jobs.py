@@ -1,0 +1,169 @@
+"""Studies as jobs of a real cluster, by the commands that a user types."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analysis.errors import WrongInput
+from search.jobs import _own_lines, check_address, check_name
+from tests.search.dashboard import Dashboard, dashboard
+from tests.search.disturbed import network, slow
+from tests.search.test_run import SPEC, environment
+from tests.search.three_nodes import processes, wait_until
+
+OWN = {"network": {"code": "disturbed_network:tiny"}, "data": {"name": "digits", "images": 200}}
+SEARCH = {"methods": {"filter-l1": {"ratio": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}}, "sampler": "grid"}
+LIMIT = 180
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Dashboard]:
+    with dashboard() as started:
+        yield started
+
+
+def prunefront(cluster: Dashboard, folder: Path, *words: str, code: int = 0) -> str:
+    """Run a command as from a terminal in ``folder``; what it printed, or what it complained of."""
+    program = "import sys; sys.path.pop(0); from prunefront import main; main()"
+    verb, *rest = words
+    ended = subprocess.run(
+        [sys.executable, "-c", program, verb, *rest, "--address", cluster.address],
+        cwd=folder,
+        env=environment(**cluster.environment()),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stdout if code == 0 else ended.stderr
+
+
+def rows(cluster: Dashboard, name: str) -> list[dict[str, object]]:
+    """The rows of a study, without the dense network's."""
+    found = (json.loads(path.read_text()) for path in (cluster.studies / name / "rows").glob("[!.]*.json"))
+    return [row for row in found if row["method"] != "dense"]
+
+
+def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
+    cluster: Dashboard, shadowed: Path
+) -> None:
+    network(shadowed, "pass")
+    (shadowed / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    said = prunefront(cluster, shadowed, "submit", "spec.yaml", "--name", "first")
+    assert "the study first is running as job prunefront-first-1; this terminal may close" in said
+    assert f"prunefront logs first --follow --address {cluster.address}" in said
+    refused = prunefront(cluster, shadowed, "submit", "spec.yaml", "--name", "first", code=2)
+    assert "the study first is running as job prunefront-first-1" in refused
+    logged = prunefront(cluster, shadowed, "logs", "first", "--follow")
+    assert logged.startswith("dense network")
+    assert "6 trials are in" in logged
+    assert {row["state"] for row in rows(cluster, "first")} == {"complete"}
+    assert len(rows(cluster, "first")) == 6
+    stands = json.loads(prunefront(cluster, shadowed, "status", "first", "--json"))
+    assert stands["trials"]["complete"] == 6
+    (listed,) = json.loads(prunefront(cluster, shadowed, "studies", "--json"))
+    assert (listed["name"], listed["state"]) == ("first", "succeeded")
+    assert cluster.token.read_text() not in logged + said + json.dumps(listed)
+
+
+def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dashboard, tmp_path: Path) -> None:
+    network(tmp_path, "pass")
+    source = (tmp_path / "disturbed_network.py").read_text()
+    # The module travels; the file that says how slow it is does not.
+    (tmp_path / "disturbed_network.py").write_text(source.replace("Path(__file__)", f"Path({str(tmp_path / 'x')!r})"))
+    slow(tmp_path, seconds=2.0)
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "second")
+    wait_until(lambda: len(rows(cluster, "second")) >= 1, seconds=LIMIT, what="a first row")
+    said = prunefront(cluster, tmp_path, "stop", "second")
+    assert "the study second has stopped" in said
+    before = {str(row["trial"]): row for row in rows(cluster, "second")}
+    assert len(before) < 6
+    assert "does not run" in prunefront(cluster, tmp_path, "stop", "second", code=2)
+    assert "prunefront-second-2" in prunefront(cluster, tmp_path, "resume", "second")
+    wait_until(lambda: len(rows(cluster, "second")) > len(before), seconds=LIMIT, what="a further row")
+    killed = [
+        pid for pid, line in processes(cluster.mark).items() if "prunefront run" in line or "JobSupervisor" in line
+    ]
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    slow(tmp_path, seconds=0)
+    wait_until(
+        lambda: json.loads(prunefront(cluster, tmp_path, "studies", "--json"))[0]["state"] == "failed",
+        seconds=LIMIT,
+        what="the killed job is known to have ended",
+    )
+    prunefront(cluster, tmp_path, "resume", "second")
+    assert "6 trials are in" in prunefront(cluster, tmp_path, "logs", "second", "--follow")
+    after = {str(row["trial"]): row for row in rows(cluster, "second")}
+    assert len(after) == 6
+    assert {trial: after[trial] for trial in before} == before
+
+
+def test_what_cannot_be_is_said_in_one_line(cluster: Dashboard, tmp_path: Path) -> None:
+    assert "knows of no study 'none'" in prunefront(cluster, tmp_path, "logs", "none", code=2)
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    assert "neither disturbed_network.py" in prunefront(cluster, tmp_path, "submit", "spec.yaml", code=2)
+    away = Dashboard("http://127.0.0.1:1", cluster.token, cluster.studies, cluster.mark)
+    assert "no Ray dashboard answers at http://127.0.0.1:1" in prunefront(away, tmp_path, "studies", code=2)
+    other = tmp_path / "token"
+    other.write_text("0" * 64)
+    stranger = Dashboard(cluster.address, other, cluster.studies, cluster.mark)
+    assert "without its token" in prunefront(stranger, tmp_path, "studies", code=2)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "a b", "$(id)", "x" * 101, "-rf", "a\n"])
+def test_no_name_leads_out_of_the_folder_of_studies(name: str) -> None:
+    with pytest.raises(WrongInput, match="study's name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.5:8265", "10.0.0.5:8265", "http://head:8265", "http://[2001:db8::1]:8265"]
+)
+def test_plain_http_to_another_machine_needs_a_token(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(WrongInput, match="plain http to another machine"):
+        check_address(address, insecure=False)
+    assert check_address(address, insecure=True).endswith("8265")
+    (tmp_path / "token").write_text("0" * 64)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    assert check_address(address, insecure=False).endswith("8265")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(WrongInput, match="plain http"):
+        check_address(address, insecure=False)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8265", "localhost:8265", "https://head:443", "http://[::1]:8265/"]
+)
+def test_loopback_and_https_are_safe_to_send_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert check_address(address, insecure=False).startswith("http")
+
+
+@pytest.mark.parametrize("address", ["ftp://head", "http://", "ray://head:10001", "http://user:secret@head:8265"])
+def test_other_addresses_are_refused_without_their_passwords(address: str) -> None:
+    with pytest.raises(WrongInput) as refused:
+        check_address(address, insecure=True)
+    assert "--address" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_ray_writes_before_a_job_is_not_the_jobs() -> None:
+    assert _own_lines("2026 INFO setting up\nRunning entrypoint for job a: b\none\ntwo\n") == "one\ntwo\n"
+    assert _own_lines("") == ""
