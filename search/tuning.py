@@ -120,7 +120,7 @@ def search(
     # and it is ended and started anew: with short trials for ever.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it prints tracebacks; what is lost is counted above
-    # For usage reports, which are off, it counts callbacks by kind, and loads MLflow to know its own: seconds, and 90 MB.
+    # For usage reports, which are off, it counts callbacks by kind and loads MLflow to know its own: seconds and 70 MB.
     usage.tag_callbacks = lambda callbacks: False  # noqa: ARG005
     gpus = torch.cuda.device_count()
     tuner = tune.Tuner(
