@@ -61,8 +61,7 @@ def describe(laptop: Host, *, head: Host, workers: list[Host]) -> None:
 
 def install(host: Host) -> None:
     """Every package of requirements.txt is there already, so that the steps of cluster.yaml need no network."""
-    host.run("mkdir", "-p", f"/root/prunefront/env/{LIBRARY.relative_to(Path(sys.prefix).resolve())}")
-    host.run("mkdir", "-p", "/root/prunefront/env/bin")
+    host.run("python3", "-m", "venv", "/root/prunefront/env")
     host.write(f"/root/prunefront/env/{LIBRARY.relative_to(Path(sys.prefix).resolve())}/there.pth", f"{LIBRARY}\n")
     start = "#!/root/prunefront/env/bin/python\nfrom ray.scripts.scripts import main\nmain()\n"
     host.write("/root/prunefront/env/bin/ray", start)
