@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 
 __all__ = ["RayLost", "losses_of_ray", "until_done"]
 
@@ -41,9 +41,11 @@ def until_done(attempt: Callable[[], None], *, rows: Callable[[], int], say: Cal
 
     ``rows`` counts the rows that there are, as ``attempt`` goes on from them; ``say`` is told of each loss in a line.
     There are no more than twice as many attempts as trials, and two. Raises the last RayLost, and at once whatever
-    else ``attempt`` raises.
+    else ``attempt`` raises. What it finds wrong after a loss, such as an address where no cluster answers any more,
+    is not the user's mistake: then it is WorkFailed.
     """
     fruitless = 0
+    last: RayLost | None = None
     while True:
         before = rows()
         try:
@@ -52,6 +54,11 @@ def until_done(attempt: Callable[[], None], *, rows: Callable[[], int], say: Cal
             fruitless = 0 if rows() > before else fruitless + 1
             if fruitless == FRUITLESS:
                 raise
+            last = lost
             say(f"{lost}: starting again")
+        except WrongInput as error:
+            if last is None:
+                raise
+            raise WorkFailed(f"{last}; then {error}") from error
         else:
             return

@@ -49,7 +49,7 @@ def test_every_start_asks_for_the_token_and_opens_nothing_to_the_world(given: di
         (start,) = [command for command in given[name] if "ray start" in command]
         assert "RAY_AUTH_MODE=token ray start" in start
         assert "0.0.0.0" not in start
-    assert "--dashboard-host=127.0.0.1 --ray-client-server-port=0" in given["head_start_ray_commands"][1]
+    assert "--dashboard-host=127.0.0.1" in given["head_start_ray_commands"][1]
     assert given["setup_commands"][0].startswith("chmod 600 ~/.ray/auth_token")
     assert given["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 

@@ -218,8 +218,10 @@ def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_the_others_run(cluste
         code, said, complained = search.end()
     assert code == 0, complained
     assert complained == ""
-    about = [line for line in said.splitlines() if "(raylet)" in line or "worker" in line or "took longer" in line]
-    assert [line.partition(" failed: ")[2] for line in about] == ["TimeLimit: the trial took longer than 20 s"]
+    assert [line for line in said.splitlines() if "(raylet)" in line or "worker" in line] == []
+    # Once when it happens, once in what is said at the end.
+    about = [line for line in said.splitlines() if "TimeLimit: the trial took longer than 20 s" in line]
+    assert len(about) == 2, said
     states = {row["ratio"]: row["state"] for row in rows(tmp_path).values()}
     assert states == {ratio: "failed" if ratio == 0.5 else "complete" for ratio in disturbed.RATIOS}
 

@@ -5,7 +5,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import TuneError
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 from search.restarts import FRUITLESS, RayLost, losses_of_ray, until_done
 
 
@@ -52,6 +52,19 @@ def test_what_is_no_loss_of_ray_ends_the_search_at_once() -> None:
     with pytest.raises(WorkFailed, match="3 workers"):
         until_done(attempt, rows=lambda: len(attempts), say=print)
     assert len(attempts) == 1
+
+
+def test_what_is_wrong_only_after_a_loss_is_not_the_users_mistake() -> None:
+    """The cluster's address: a head that is lost answers nobody."""
+    attempts: list[BaseException] = [WrongInput("no Ray cluster answers"), RayLost("lost")]
+
+    def attempt() -> None:
+        raise attempts.pop()
+
+    with pytest.raises(WorkFailed, match="lost; then no Ray cluster answers"):
+        until_done(attempt, rows=lambda: 0, say=print)
+    with pytest.raises(WrongInput, match="at first"):
+        until_done(lambda: (_ for _ in ()).throw(WrongInput("at first")), rows=lambda: 0, say=print)
 
 
 def test_a_worker_that_ray_killed_for_its_memory_is_a_loss_though_tune_calls_it_unexpected() -> None:
