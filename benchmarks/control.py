@@ -223,7 +223,10 @@ def _searched(
     progress = Timed(**said, rows=[])
     (study / "rows").mkdir()
     with mock.patch.object(worker, "Place", _idle_place(worker.Place) if idle else worker.Place):
-        _profiled(lambda: run_rest(spec, study, progress, fingerprint=splits.fingerprint, address=None), profile)
+        _profiled(
+            lambda: run_rest(spec, study, progress, warm_start=(), fingerprint=splits.fingerprint, address=None),
+            profile,
+        )
     progress.close()
     return ends, cpu, ends[-1] - began, time.perf_counter() - ends[-1], resident
 

@@ -190,6 +190,8 @@ class Model:
         """Learn what became of a proposal."""
         asked = self._running.pop(number)
         self.learn(asked.params, asked.distributions, told)
+        if self._kind.has_parents and self._known:
+            _ = self._known[-1].trial  # made now, and not twenty at once when it is a parent
 
     def _current(self) -> optuna.Study:
         """The study of the moment. It holds all that was asked of it, so that there is a new one now and then."""
@@ -224,8 +226,12 @@ class Model:
 
         What has been told since the parents were settled waits for the next generation.
         """
-        for each in self._known[len(self._cast) : POPULATION]:
-            trial = frozen_trial(*self._with_genes(each.parameters, each.distributions), each.told)
+        for place in range(len(self._cast), min(POPULATION, len(self._known))):
+            known = self._known[place]
+            if self._genes.keys() - known.parameters.keys():  # once: those that are drawn it keeps for life
+                known = _Known(*self._with_genes(known.parameters, known.distributions), known.told)
+                self._known[place] = known
+            trial = known.trial
             trial.number = trial._trial_id = len(self._cast)
             trial.system_attrs[GENERATION] = 0
             self._cast.append(trial)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from analysis.row import parse_row
 from search.order import Order, Proposal
 from search.sampler import Sampler
 from search.space import Flat
@@ -135,7 +135,7 @@ class Proposals(Searcher):
             self.lost_in_a_row += 1
             self._sampler.tell(proposal.number, None)
             return
-        row = json.loads(result["row"])
+        row: Row = parse_row(result["row"])
         self.lost_in_a_row = 0
         if row["trial"] not in self._at_rungs:
             self._settle(proposal, row)

@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the TensorBoard logger imports torch, and all of them write
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits for the running trials
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a snapshot rewrites every trial, and rows are what is resumed from
+    "TUNE_GLOBAL_CHECKPOINT_S": "31536000",  # a snapshot keeps every trial; rows are what is resumed from
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
