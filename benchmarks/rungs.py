@@ -7,10 +7,13 @@ is what the trial had there; a trial that is stopped costs the epochs until then
 from __future__ import annotations
 
 import heapq
+import json
+import math
 import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +27,9 @@ from search.waiting import Verdict, Waiting
 RECORDED = Path(__file__).parents[1] / "tests" / "search" / "curves.parquet"
 OBJECTIVES = ("val_accuracy", "macs")
 EPOCHS = (1, 4, 16)
-FACTOR = 4
+FACTORS = (4, 8)
+HIGHEST_RATES = (0.01, math.inf)
+"""Curves at constant rates above a hundredth swing from epoch to epoch, so that their rungs say less of their ends."""
 SHUFFLES = 40
 WORKERS = (1, 4, 16)
 
@@ -53,17 +58,24 @@ def figures() -> Iterator[str]:
     if not RECORDED.exists():
         yield f"no curves at {RECORDED.name}: `python -m tests.search.record_curves STUDY {RECORDED.name}` makes them"
         return
-    curves = Curves.read()
     rungs = ", ".join(map(str, EPOCHS))
-    yield f"{len(curves)} curves of {EPOCHS[-1]} epochs, rungs {rungs}, factor {FACTOR}, {SHUFFLES} shuffles"
-    for workers in WORKERS:
-        found = judge(curves, workers=workers)
-        yield (
-            f"{workers} workers: {_spread(found.rungs)} of the full hypervolume (target .995) "
-            f"with {_spread(found.epochs)} of the epochs (target .2; halving alone .156)"
-        )
-        for name, shares in found.rivals.items():
-            yield f"{workers} workers, as many epochs {RIVALS[name]}: {_spread(shares)}"
+    for rate in HIGHEST_RATES:
+        curves = Curves.read(highest_rate=rate)
+        whose = f"{len(curves)} curves{f' at rates to {rate:g}' if rate < math.inf else ''}"
+        yield f"{whose}: {EPOCHS[-1]} epochs, rungs {rungs}, {SHUFFLES} shuffles"
+        for factor in FACTORS:
+            halving = (
+                sum((end - begin) / factor**n for n, (begin, end) in enumerate(pairwise((0, *EPOCHS)))) / EPOCHS[-1]
+            )
+            for workers in WORKERS:
+                found = judge(curves, factor=factor, workers=workers)
+                said = f"{whose}, factor {factor}, {workers} workers"
+                yield (
+                    f"{said}: {_spread(found.rungs)} of the full hypervolume (target .995) "
+                    f"with {_spread(found.epochs)} of the epochs (target .2; halving alone {halving:.3f})"
+                )
+                for name, shares in found.rivals.items():
+                    yield f"{said}, as many epochs {RIVALS[name]}: {_spread(shares)}"
 
 
 def _spread(shares: Sequence[float]) -> str:
@@ -80,11 +92,14 @@ class Curves:
     classes: int
 
     @classmethod
-    def read(cls, path: Path = RECORDED) -> Curves:
-        """The recorded curves, trials in the order of their names."""
+    def read(cls, path: Path = RECORDED, *, highest_rate: float = math.inf) -> Curves:
+        """The recorded curves of recoveries at rates to the highest, trials in the order of their names."""
         import pyarrow.parquet as pq
 
         table = pq.read_table(path).sort_by([("trial", "ascending"), ("epoch", "ascending")])
+        table = table.filter(
+            [json.loads(knobs)["recovery_rate"] <= highest_rate for knobs in table["knobs"].to_pylist()]
+        )
         epochs = max(table["epoch"].to_pylist()) + 1
         accuracy = np.array(table["val_accuracy"].to_pylist(), dtype=np.float64).reshape(-1, epochs)
         macs = np.array(table["macs"].to_pylist(), dtype=np.float64).reshape(-1, epochs)[:, 0]
@@ -197,7 +212,7 @@ class Judged:
     rivals: dict[str, list[float]]
 
 
-def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judged:
+def judge(curves: Curves, *, factor: float, shuffles: int = SHUFFLES, workers: int = 1) -> Judged:
     """Play the curves in shuffled orders, and rivals that let as many trials past each rung, so take as many epochs.
 
     With several workers an epoch's pace is drawn for each trial between half and three halves.
@@ -208,7 +223,7 @@ def judge(curves: Curves, *, shuffles: int = SHUFFLES, workers: int = 1) -> Judg
         chance = random.Random(seed)
         order = chance.sample(range(len(curves)), len(curves))
         paces = [chance.uniform(0.5, 1.5) for _ in order] if workers > 1 else None
-        judge = Waiting(Rungs(OBJECTIVES, EPOCHS, FACTOR))
+        judge = Waiting(Rungs(OBJECTIVES, EPOCHS, factor))
         played = play(curves, judge, order=order, workers=workers, paces=paces)
         found.rungs.append(curves.hypervolume(played.finished) / full)
         found.epochs.append(played.epochs / (len(curves) * EPOCHS[-1]))

@@ -75,6 +75,7 @@ def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
     assert cluster.token.read_text() not in logged + said + json.dumps(listed)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dashboard, tmp_path: Path) -> None:
     network(tmp_path, "pass")
     source = (tmp_path / "disturbed_network.py").read_text()

@@ -105,7 +105,7 @@ def test_rivals_let_as_many_trials_past_each_rung():
 
 
 def test_rungs_keep_more_of_a_made_up_front_than_their_rivals_do():
-    found = judge(made_up(150, seed=1), shuffles=5)
+    found = judge(made_up(150, seed=1), factor=4, shuffles=5)
     assert set(found.rivals) == set(RIVALS)
     for name, shares in found.rivals.items():
         assert np.mean(found.rungs) > np.mean(shares), name
@@ -122,7 +122,7 @@ def test_the_recorded_curves_are_small_and_whole():
 
 
 def test_on_recorded_curves_rungs_keep_more_of_the_front_than_their_rivals_do():
-    found = judge(CURVES, shuffles=20)
+    found = judge(CURVES, factor=4, shuffles=20)
     for name in ("random", "macs", "accuracy"):
         assert np.mean(found.rungs) > np.mean(found.rivals[name]), name
 

@@ -156,7 +156,7 @@ def test_a_killed_driver_loses_no_row_and_repeats_none(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 8
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_ends_in_seconds_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
     with started(tmp_path, "--trials", "500") as process:
         wait_for_rows(tmp_path, process, 2)
