@@ -89,6 +89,11 @@ class Drained(Exception):
 class Worker(tune.Trainable):
     """Runs one recipe after another at a workbench of its own."""
 
+    _limit: TimeLimit
+    _has_begun: bool
+    _has_left: bool
+    """Its trial was left; the next step ends this worker."""
+
     def setup(self, config: dict[str, Any], place: Place | None = None) -> None:
         """Open the workbench, once for all trials of this worker."""
         assert place is not None, "Tune was given the place with the class"

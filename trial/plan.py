@@ -190,10 +190,12 @@ class Plan:
                 on_epoch=self._maker.watched(whole, on_epoch),
                 leaves=self._maker.leaves,
             )
-            of_part: Any = {"training": whole, "part": part, "parent": network, "round_": round_, "threads": threads}
-            network, key = self._maker.get_link(
-                kind, settings, lambda network, part=part: make(network, part), self._tally, **of_part
-            )
+            about: Any = {"training": whole, "part": part, "parent": network, "round_": round_, "threads": threads}
+
+            def make_part(network: nn.Module, part: Part = part) -> Product:
+                return make(network, part)
+
+            network, key = self._maker.get_link(kind, settings, make_part, self._tally, **about)
             # Measures are of the network, which is the same whether or not somebody may train on from here.
             yield link.last, replace(network, momentum={}) if is_last and not goes_on else network, key
 
