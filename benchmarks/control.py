@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Idle(Workbench):
         trial = trial_id(None, self.experiment, fingerprint=self.fingerprint)
         return ended(self._row(trial, {"method": DENSE}, lambda tally: _steps(trial)))  # noqa: ARG005
 
-    def steps(self, recipe: Recipe, *, rungs: Collection[int] = ()) -> Generator[Step, None, Row]:  # noqa: ARG002
+    def steps(self, recipe: Recipe, **said: Any) -> Generator[Step, None, Row]:  # noqa: ARG002
         """Write the row of a trial that took no time."""
         self._meet()
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
@@ -236,8 +236,8 @@ def _idle_place(place: type[Any]) -> type[Any]:
     from ray import cloudpickle
 
     class IdlePlace(place):  # type: ignore[misc]
-        def workbench(self) -> Workbench:
-            real = super().workbench()
+        def workbench(self, **said: Any) -> Workbench:
+            real = super().workbench(**said)
             made = Idle(self.experiment, self.study, study_name=self.name, worker=real._worker)
             made.workers = WORKERS
             return made

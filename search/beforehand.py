@@ -9,8 +9,10 @@ from pathlib import Path
 from analysis.errors import WrongInput
 from methods.core.method import Method
 from search.loggers import check_installed
+from search.machines import at, here
 from search.ranges import Among, Wholes
 from search.reach import check_accepted
+from search.resources import Machine, Share, check_room
 from search.space import Group
 from search.spec import Spec
 from search.storage import check_reachable
@@ -18,7 +20,7 @@ from search.warm_start import Other, others
 from trial.data import Splits
 from trial.networks import build, check_fits
 
-__all__ = ["check_beforehand", "check_methods"]
+__all__ = ["check_beforehand", "check_methods", "room_for"]
 
 
 def check_beforehand(spec: Spec, splits: Splits, *, study: Path, address: str | None) -> list[Other]:
@@ -30,9 +32,18 @@ def check_beforehand(spec: Spec, splits: Splits, *, study: Path, address: str | 
     check_installed(spec.search.loggers)
     if address is not None and address != "auto":  # where auto leads, Ray alone knows
         check_accepted(address)
+    room_for(spec, address=address)
     if spec.search.storage is not None:
         check_reachable(spec.search.storage, study=study, where="search.storage")
     return others(spec, study=study, fingerprint=splits.fingerprint)
+
+
+def room_for(spec: Spec, *, address: str | None) -> tuple[list[Machine], Share]:
+    """The machines that a run would use, and what each trial holds there; raises WrongInput where it finds no room."""
+    machines = [here(spec.resources, workers=spec.workers)] if address is None else at(address)
+    share = spec.resources.share(machines, workers=spec.workers_here if address is None else spec.workers)
+    check_room(machines, share, place=f"at {address}" if address else "here")
+    return machines, share
 
 
 def check_methods(spec: Spec, splits: Splits) -> None:

@@ -38,7 +38,7 @@ def _of_budget(spec: Spec) -> Iterator[str]:
     size, asked, methods = spec.size, spec.search.trials, len(spec.space.methods.options)
     if size is not None and asked > size:
         yield f"{asked} trials are asked for, and there are {size} recipes: the search ends with them (search.trials)"
-    if spec.workers > spec.budget:
+    if spec.workers is not None and spec.workers > spec.budget:
         yield f"{spec.workers} workers and {spec.budget} trials: some workers will have nothing to do (workers)"
     if asked < methods:
         yield f"{asked} trials and {methods} methods: some are never tried (search.trials)"

@@ -6,8 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from analysis.errors import WorkFailed, WrongInput
-from search.beforehand import check_beforehand
+from search.beforehand import check_beforehand, room_for
 from search.cautions import cautions
 from search.forecast import Forecast, forecast, hours
 from search.spec import Spec, load
@@ -44,12 +46,26 @@ def describe(name: str, *, settings: Sequence[str], probe: bool = False, address
         f"methods     {', '.join(space.methods.options)}",
         f"recipes     {'continuous' if spec.size is None else f'{spec.size:,}'}",
         f"objectives  {', '.join(spec.search.objectives)}",
-        f"budget      {budget} trials on {spec.workers} {'worker' if spec.workers == 1 else 'workers'}, "
-        f"{spec.search.sampler} sampler",
+        f"budget      {budget} trials, {spec.search.sampler} sampler",
+        f"at once     {_at_once(spec, address=address)}",
         *_stages(spec, known),
         f"cost        {_cost(spec, splits, known) if probe else 'not known: --probe times training steps here'}",
     ]
     return "\n".join([*lines, *(f"warning     {caution}" for caution in cautions(spec, splits, known))])
+
+
+def _at_once(spec: Spec, *, address: str | None) -> str:
+    """How many trials run side by side, what each holds, and on which machines."""
+    machines, share = room_for(spec, address=address)
+    rooms = [share.room(machine) for machine in machines]
+    room, used = sum(rooms), sum(map(bool, rooms))
+    workers = spec.workers or (spec.workers_here if address is None else None)
+    count = min(room, workers or room)
+    where = "here" if address is None else f"at {address}, on {used} of {len(machines)} machines"
+    said = f"{count} {'trial' if count == 1 else 'trials'} {where}, each with {share}"
+    if workers is None:
+        return f"{said}; more as machines join"
+    return f"{said}; workers says {workers}" if workers > room else said
 
 
 def _network(spec: Spec) -> str:
@@ -111,7 +127,7 @@ def _cost(spec: Spec, splits: Splits, known: Forecast) -> str:
         said = " ".join(str(error).split())
         raise WorkFailed(f"the probe's training step failed: {type(error).__name__}: {said}") from error
     by_kind = hours(known, dense=dense, later=later)
-    unit, count = ("GPU", spec.workers) if device.type == "cuda" else ("core", os.cpu_count() or 1)
+    unit, count = ("GPU", torch.cuda.device_count()) if device.type == "cuda" else ("core", os.cpu_count() or 1)
     parts = ", ".join(f"{kind} {_rounded(each)}" for kind, each in by_kind.items())
     total = sum(by_kind.values())
     several = f"; {_rounded(total / count)} hours on {count} {unit}s" if count > 1 else ""

@@ -67,7 +67,7 @@ def run(
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with driving(folder) as tells:
-            spec = enter(folder, spec, splits)
+            spec = enter(folder, spec, splits, is_here=address is None)
             rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
             if retry:
                 rows = without_failed(folder, rows)

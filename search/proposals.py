@@ -30,9 +30,11 @@ class Proposals(Searcher):
         stopping: What becomes of trials at their rungs.
         parent_of: Names the network that a recipe shares with others, see `Recipe.parent`.
         budget: How many recipes to run.
-        workers: How many at once.
+        workers: How many at once; may be changed while a search runs.
         lookahead: How many may wait.
         finished: Called with every row, a stopped trial's before it is told to the sampler: it has to be written.
+        say: Told what happened to trials, a line at a time.
+        caution: Told what holds for a machine, by each of its workers.
     """
 
     def __init__(
@@ -47,22 +49,24 @@ class Proposals(Searcher):
         lookahead: int,
         finished: Callable[[Row], None],
         say: Callable[[str], None],
+        caution: Callable[[str], None],
     ) -> None:
         super().__init__()
         self.under_way: dict[str, dict[str, Any]] = {}
         """Recipe and start of each trial that runs, by Tune's name for it."""
         self.broken: OSError | None = None
         self.lost_in_a_row = 0
+        self.workers = workers
         self.is_over = False
         self._sampler = sampler
         self._order = order
         self._stopping = stopping
         self._parent_of = parent_of
         self._left = budget
-        self._workers = workers
         self._lookahead = lookahead
         self._finished = finished
         self._say = say
+        self._caution = caution
         self._running: dict[str, Proposal] = {}
         self._at_rungs: dict[str, tuple[Proposal, Row]] = {}
         """Those that wait at a rung, by trial, with the row that each has if it is stopped there."""
@@ -78,7 +82,7 @@ class Proposals(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Propose a recipe, or nothing for now, or say that the search is over."""
-        if len(self._running) >= self._workers:
+        if len(self._running) >= self.workers:
             return None
         proposal = self._from_rungs(is_idle=False) or self._next() or self._from_rungs(is_idle=True)
         if proposal is None:
@@ -128,6 +132,8 @@ class Proposals(Searcher):
         del self.under_way[trial_id]
         for notice in (result or {}).get("notices", ()):
             self._say(notice)
+        for caution in (result or {}).get("cautions", ()):
+            self._caution(caution)
         if result is not None and "broken" in result:
             self.broken = OSError(*result["broken"])
         if error or result is None or "row" not in result:

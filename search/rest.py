@@ -25,6 +25,8 @@ from trial.rows import Row, read, write
 __all__ = ["run_rest"]
 
 COMPACT_SECONDS = 10.0
+COUNT_SECONDS = 5.0
+"""Between two looks at who is in the cluster: a machine that joins needs as long again to start its first worker."""
 LOOKAHEAD = 16
 """So many recipes may wait for a network that they share, where each one asked for too early is asked for in vain."""
 
@@ -53,10 +55,12 @@ def run_rest(
     if progress.rows:
         progress.say(f"{len(progress.rows)} of {spec.budget} trials are in {folder}: going on")
 
+    from search.machines import here, joined
     from search.session import session
 
+    own = here(spec.resources, workers=spec.workers)
     with (
-        session(workers=spec.workers, address=address, say=progress.say) as tune_folder,
+        session(workers=int(own.cpus), address=address, say=progress.say) as tune_folder,
         logged(spec.search.loggers, folder, progress),
     ):
         from search.claims import RayClaims
@@ -64,7 +68,17 @@ def run_rest(
         from search.tuning import search
         from search.worker import Place, dense_network
 
+        said: set[str] = set()
+
+        def say_once(line: str) -> None:
+            if line not in said:
+                said.add(line)
+                progress.say(line)
+
         study = folder.resolve()
+        share = spec.resources.share(
+            joined() if address else [own], workers=spec.workers if address else spec.workers_here
+        )
         place = Place(
             spec.experiment(),
             study,
@@ -77,7 +91,10 @@ def run_rest(
         )
         if progress.dense is None or progress.dense["state"] != "complete":
             progress.dense = dense_network(
-                place, on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs), say=progress.say
+                place,
+                share=share,
+                on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
+                say=say_once,
             )
         if progress.dense["state"] != "complete":
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
@@ -92,6 +109,15 @@ def run_rest(
                 write(folder, row)
             progress.finished(row)
 
+        def at_once() -> int:
+            """How many trials at once: as many as there is room for, and one that waits where there is none.
+
+            In a cluster those that were asked for, room or not: what waits is what an autoscaler brings machines for.
+            """
+            if address is None:
+                return min(spec.workers_here, share.room(own))
+            return spec.workers or max(1, share.on(joined()))
+
         # Every complete trial's parent is stored.
         knobs = [spec.space.trace(row) for row in progress.rows if row["state"] == "complete"]
         made = [parent_of(traced[0]) for traced in knobs if traced is not None]
@@ -104,10 +130,11 @@ def run_rest(
             stopping=stopping,
             parent_of=parent_of,
             budget=left,
-            workers=spec.workers,
+            workers=at_once(),
             lookahead=LOOKAHEAD if sampler.learns else left,
             finished=finished,
             say=progress.say,
+            caution=say_once,
         )
 
         def begun_again(recipe: Flat) -> None:
@@ -116,13 +143,19 @@ def run_rest(
             if read(folder, trial_id(parsed, place.experiment, fingerprint=fingerprint)) is None:
                 progress.say(f"a worker was lost at {recipe_told(recipe)}: the trial begins again")
 
-        compacted = time.monotonic()
+        def moved(recipe: Flat) -> None:
+            progress.say(f"a machine is about to be taken away: {recipe_told(recipe)} goes on elsewhere")
+
+        compacted = counted = time.monotonic()
 
         def turn() -> None:
-            nonlocal compacted
+            nonlocal compacted, counted
             progress.turn(proposals.running, list(proposals.under_way.values()))
             if time.monotonic() - compacted > COMPACT_SECONDS:
                 table.compact(folder, columns())
                 compacted = time.monotonic()
+            if address and spec.workers is None and time.monotonic() - counted > COUNT_SECONDS:
+                proposals.workers = at_once()
+                counted = time.monotonic()
 
-        search(place, proposals, workers=spec.workers, folder=tune_folder, turn=turn, begun_again=begun_again)
+        search(place, proposals, share=share, folder=tune_folder, turn=turn, begun_again=begun_again, moved=moved)

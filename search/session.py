@@ -20,7 +20,7 @@ from analysis.errors import WorkFailed, WrongInput
 from search import reach, token
 from search.chatter import in_our_words
 
-__all__ = ["ENVIRONMENT", "PACKAGES", "packages", "session"]
+__all__ = ["ENVIRONMENT", "PACKAGES", "loaded", "packages", "session"]
 
 PACKAGES = ("analysis", "methods", "trial", "search")
 
@@ -66,11 +66,7 @@ def session(*, workers: int, address: str | None = None, say: Callable[[str], No
     On workers our packages come before anything in the user's folders: the working folder is empty, and what we
     import is shipped.
     """
-    for name, setting in (ENVIRONMENT if address else ENVIRONMENT | HERE).items():
-        os.environ.setdefault(name, setting)
-    with _interrupted_afterwards():
-        import ray
-
+    ray = loaded(address=address)
     with _temporary() as folder, _token(folder, address=address), in_our_words(say):
         empty = folder / "empty"
         empty.mkdir()
@@ -85,6 +81,15 @@ def session(*, workers: int, address: str | None = None, say: Callable[[str], No
             # Which takes a second or two, and half done would leave processes behind.
             with _handled(signal.SIG_IGN):
                 ray.shutdown()
+
+
+def loaded(*, address: str | None) -> Any:
+    """Ray, imported with our settings; an ``address`` says that a cluster is meant and no Ray of our own."""
+    for name, setting in (ENVIRONMENT if address else ENVIRONMENT | HERE).items():
+        os.environ.setdefault(name, setting)
+    with _interrupted_afterwards():
+        import ray
+    return ray
 
 
 def _token(folder: Path, *, address: str | None) -> AbstractContextManager[None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from analysis.constraints import Constraint
 from analysis.constraints import parse as parse_constraints
@@ -19,6 +17,8 @@ from analysis.schema import OBJECTIVES, measure
 from search import points
 from search.address import ACCEPTED, checked
 from search.loggers import LOGGERS, check_loggers
+from search.machines import cores_here, workers_here
+from search.resources import Resources
 from search.sampler import LISTED, SAMPLERS, Sampler
 from search.sources import gather, ready
 from search.space import Flat, Space
@@ -53,6 +53,22 @@ def _written(given: object) -> object:
 
 
 TIMES = {"": 1, "s": 1, "min": 60, "h": 3600}
+
+
+def _number(given: object) -> object:
+    """How many workers, None for as many as there is room for."""
+    if isinstance(given, str):
+        if given != "auto":
+            raise ValueError(f"takes a whole number from 1 on, or auto, got {given!r}")
+        return None
+    return given
+
+
+Workers = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    BeforeValidator(_number),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto", None]}]}),
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_seconds)]
 
 
@@ -88,9 +104,12 @@ class Spec(Experiment):
     """A search: an experiment, the recipes to try on it, and how many workers try them."""
 
     search: Search
-    workers: int = Field(
-        default_factory=lambda: _workers(), ge=1, description="trials at once; left out, one per GPU, else per core"
+    workers: Workers = Field(
+        None,
+        description="trials at once; auto, or left out: on a cluster as many as its machines have room for, as they "
+        "come and go; here one per GPU, else per core up to 4",
     )
+    resources: Resources = Field(Resources(), description="what each trial holds of its machine")
 
     @property
     def space(self) -> Space:
@@ -174,10 +193,23 @@ class Spec(Experiment):
         """The part that one trial needs."""
         return Experiment(**{name: getattr(self, name) for name in Experiment.model_fields})
 
-    def with_numerics(self) -> Spec:
-        """The spec of a new study: the cores shared out among the workers, all of them to dense training."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        chosen = {"threads": max(1, cores // self.workers), "dense_threads": cores}
+    @property
+    def workers_here(self) -> int:
+        """How many trials at once on this machine."""
+        return self.workers or workers_here(self.resources)
+
+    def with_numerics(self, *, is_here: bool = True) -> Spec:
+        """The spec of a new study: a trial computes on the cores that it holds, dense training on all of them.
+
+        Where nothing is said of cores, this machine's are shared out among the workers; those of a cluster, where as
+        many trials run as there are cores, are not (``is_here``).
+        """
+        cores = cores_here()
+        if self.resources.cpu is not None:
+            threads = int(self.resources.cpu)
+        else:
+            threads = cores // self.workers_here if is_here or self.workers else 1
+        chosen = {"threads": max(1, threads), "dense_threads": cores}
         given = {name: getattr(self.numerics, name) for name in self.numerics.model_fields_set}
         return self.model_copy(update={"numerics": self.numerics.model_copy(update=chosen | given)})
 
@@ -242,7 +274,3 @@ def _check_objectives(objectives: Sequence[str], *, where: str) -> None:
             raise WrongInput(f"{name} is not measured in every trial: {nearest(name, OBJECTIVES)} ({where})")
     if not objectives or len(set(objectives)) < len(objectives):
         raise WrongInput(f"objectives must be one or more different measures, got {list(objectives)} ({where})")
-
-
-def _workers() -> int:
-    return torch.cuda.device_count() or min(4, os.cpu_count() or 1)

@@ -28,23 +28,33 @@ MAY_CHANGE = {
     "search.storage",
     "search.loggers",
     "workers",
+    "resources.cpu",
+    "resources.gpu",
     "checkpoint_every",
 }
 """What another run of a study may say anew: none of it decides what comes of a recipe."""
 
 
-def enter(study: Path, spec: Spec, splits: Splits | None = None, *, say: Callable[[str], None] = print) -> Spec:
+def enter(
+    study: Path,
+    spec: Spec,
+    splits: Splits | None = None,
+    *,
+    is_here: bool = True,
+    say: Callable[[str], None] = print,
+) -> Spec:
     """Freeze the spec into a new study's folder, or check that an old study's is the same; return what holds.
 
     Settings of ``numerics`` that the spec does not give are the frozen ones; in a new study those that a probe on
-    ``splits`` settles, which ``say`` is told in one line; without splits nothing is timed. Raises WrongInput where
-    the folder belongs to another spec, one line for each path that differs.
+    ``splits`` settles, which ``say`` is told in one line; without splits nothing is timed. ``is_here`` says that trials
+    run on this machine and no cluster. Raises WrongInput where the folder belongs to another spec, one line for each
+    path that differs.
     """
     frozen = study / SPEC
     if not frozen.exists():
         if any(study.glob("rows/*.json")):
             raise WrongInput(f"{study} holds rows and no {SPEC}: name a folder of its own with --study")
-        spec = spec.with_numerics()
+        spec = spec.with_numerics(is_here=is_here)
         probed = probe(spec.experiment(), splits, device=device_here()) if splits is not None else None
         if probed is not None:
             spec = spec.model_copy(update={"numerics": probed.numerics})

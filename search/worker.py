@@ -17,24 +17,30 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import ray
-import torch
 from ray import tune
 
 from analysis.errors import WorkFailed
+from search.drain import Drain
+from search.resources import Share
 from search.restarts import RayLost, losses_of_ray
 from search.time_limit import TimeLimit
 from trial.claims import Claims
 from trial.experiment import Experiment
-from trial.notices import noticed
+from trial.leaving import Leaves, Left, Marks, stays
+from trial.notices import Notice, noticed
 from trial.plan import Rung, Step
 from trial.recipe import Recipe
 from trial.rows import Row
 from trial.training import Epoch
 from trial.workbench import Workbench
 
-__all__ = ["Place", "Worker", "dense_network"]
+__all__ = ["MARKS", "Place", "Worker", "dense_network"]
+
+MARKS = "marks"
+"""What a trial's configuration calls the epochs after which it was left, see `trial.leaving`."""
 
 OF_THE_WORKER = {None, errno.ENOENT, errno.ESTALE}
 """Errors of a worker whose folders end with its node, or whose stage another made meanwhile: his, not the study's."""
@@ -57,23 +63,44 @@ class Place:
     time_limit: float | None = None
     """Seconds that a trial may take."""
 
-    def workbench(self) -> Workbench:
+    def workbench(self, *, leaves: Leaves = stays) -> Workbench:
         """Load the data and be ready for trials."""
         # Last, so that a folder of the user's called analysis or trial never shadows ours.
         if str(self.code) not in sys.path:
             sys.path.append(str(self.code))
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        return Workbench(self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims)
+        bench = Workbench(
+            self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims, leaves=leaves
+        )
+        if ray.get_gpu_ids() and bench.device.type == "cpu":
+            warn(
+                f"{socket.gethostname()} gives trials a GPU that torch does not see there: they run on its cores "
+                "(prunefront doctor there says why)",
+                Notice,
+                stacklevel=2,
+            )
+        return bench
+
+
+class Drained(Exception):
+    """This worker's machine is about to be taken away: Tune is to end the worker, and begin its trial elsewhere."""
 
 
 class Worker(tune.Trainable):
     """Runs one recipe after another at a workbench of its own."""
 
+    _limit: TimeLimit
+    _has_begun: bool
+    _has_left: bool
+    """Its trial was left; the next step ends this worker."""
+
     def setup(self, config: dict[str, Any], place: Place | None = None) -> None:
         """Open the workbench, once for all trials of this worker."""
         assert place is not None, "Tune was given the place with the class"
         self._place = place
-        self._workbench = place.workbench()
+        self._drain = Drain()
+        with noticed() as self._cautions:
+            self._workbench = place.workbench(leaves=lambda: self._drain.is_on)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -85,14 +112,24 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Go on to the next rung, or to the end. What no trial can help, such as a full disk, is for the driver."""
         with noticed() as notices:
-            return {**self._next(), "notices": notices}
+            return {**self._next(), "notices": notices, "cautions": self._cautions}
 
     def _next(self) -> dict[str, Any]:
+        if self._has_left:
+            raise Drained
+        if self._drain.is_on and not self._has_begun:
+            self._has_left = True
+            return {"done": False, "left": []}
+        self._has_begun = True
         try:
             with self._limit:
                 step = next(self._steps)
         except StopIteration as end:
             return {"done": True, "row": json.dumps(end.value)}
+        except Left as left:
+            # First the driver is told where to go on: what is raised counts as a failure, unless it knows better.
+            self._has_left = True
+            return {"done": False, "left": [left.training, left.epoch]}
         except OSError as error:
             if error.errno in OF_THE_WORKER:
                 raise  # Tune begins the trial again on another worker
@@ -103,19 +140,24 @@ class Worker(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         recipe = Recipe.parse(config["recipe"], self._workbench.experiment, where="search")
-        self._steps = self._trial(recipe, rungs=[rung for rung in self._place.rungs if rung > config["past"]])
+        rungs = [rung for rung in self._place.rungs if rung > config["past"]]
+        self._steps = self._trial(recipe, rungs=rungs, marks=config.get(MARKS, {}))
+        self._has_begun = self._has_left = False
         self._limit = TimeLimit(self._place.time_limit, partial(self._workbench.give_up, recipe))
 
-    def _trial(self, recipe: Recipe, *, rungs: Collection[int]) -> Generator[Step, None, Row]:
+    def _trial(self, recipe: Recipe, *, rungs: Collection[int], marks: Marks) -> Generator[Step, None, Row]:
         # Nobody is asked to run a trial that has a row: a worker before this one left it, and died.
         known = self._workbench.row(recipe)
-        return known if known is not None else (yield from self._workbench.steps(recipe, rungs=rungs))
+        return known if known is not None else (yield from self._workbench.steps(recipe, rungs=rungs, marks=marks))
 
 
-def dense_network(place: Place, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:
-    """Train the dense network on a worker, before the trials that all start from it; its row."""
-    gpu = 1 if torch.cuda.is_available() else 0
-    made: Any = ray.remote(num_cpus=1, num_gpus=gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
+def dense_network(place: Place, *, share: Share, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:
+    """Train the dense network on a worker, before the trials that all start from it; its row.
+
+    It has a GPU to itself where trials have a part of one: there is nobody else yet.
+    """
+    with_gpu: Any = {"num_cpus": share.cpu, "num_gpus": 1 if share.gpu else 0}
+    made: Any = ray.remote(**with_gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
     row: Row = {}
     for reference in made:
         with losses_of_ray("the dense network's worker failed"):

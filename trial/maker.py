@@ -14,11 +14,12 @@ from trial import quiet
 from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
 from trial.gates import DoesNotLoadBack
+from trial.leaving import EndedEarly, Leaves, Left, stays
 from trial.networks import build, identity
 from trial.numerics import computing
 from trial.recipe import digest
 from trial.spans import Spans
-from trial.stages import VERSIONS, OnEpoch
+from trial.stages import VERSIONS, OnEpoch, Part
 from trial.store import Product, Store
 from trial.training import Epoch
 
@@ -78,12 +79,14 @@ class Maker:
         classes: int,
         device: torch.device,
         log: EpochLog,
+        leaves: Leaves = stays,
     ) -> None:
         self.experiment = experiment
         self._store = store
         self._fingerprint = fingerprint
         self._classes = classes
         self.device = device
+        self.leaves = leaves
         self._network_identity = identity(experiment.network)
         self._log = log
         self._untrained: nn.Module | None = None
@@ -165,6 +168,31 @@ class Maker:
         epochs = tally.count(product, stage=name, round_=round_, made=made, first=first)
         span.ends(made=made, epochs=epochs)
         return product.to(self.device), key
+
+    def get_link(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        make: Callable[[nn.Module], Product],
+        tally: Tally,
+        *,
+        training: str,
+        part: Part,
+        **further: Any,
+    ) -> tuple[Product, str]:
+        """Get a part of a training, whose key is ``training``, as `get` does; ``settings`` are those of the whole.
+
+        Raises Left where the trial is to be left now, once what was learned by then is stored.
+        """
+        further |= {"tally": tally, "first": part.first}
+        try:
+            said = {"until": part.last, "keeps_momentum": part.keeps_momentum}
+            return self.get(name, settings | said, make, **further)
+        except EndedEarly as early:
+            product, epoch = early.product, early.epoch
+        # As the link would be that ends here.
+        self.get(name, settings | {"until": epoch, "keeps_momentum": True}, lambda _: product, **further)
+        raise Left(training, epoch)
 
     def network(self, product: Product | None, *, afresh: bool = False) -> nn.Module:
         """The network of a product, or the untrained one, on the device and in eval mode.

@@ -13,6 +13,7 @@ from methods.core.knobs import flat
 from trial import cutting, gates, stages
 from trial.data import Splits
 from trial.latency import machine
+from trial.leaving import NO_MARKS, Marks
 from trial.links import links
 from trial.maker import Maker, Tally
 from trial.networks import build, redraw, trainable
@@ -52,15 +53,19 @@ Outcome = TypeVar("Outcome")
 class Plan:
     """The stages of one trial, got from ``maker`` and counted in ``tally``.
 
-    ``rungs`` are epochs of the last recovery at which `outcome` stops for a word; none after its end.
+    ``rungs`` are epochs of the last recovery at which `outcome` stops for a word, none after its end, ``marks`` those
+    after which trainings were left.
     """
 
-    def __init__(self, maker: Maker, splits: Splits, tally: Tally, *, rungs: Collection[int] = ()) -> None:
+    def __init__(
+        self, maker: Maker, splits: Splits, tally: Tally, *, rungs: Collection[int] = (), marks: Marks = NO_MARKS
+    ) -> None:
         self._maker = maker
         self._splits = splits
         self._tally = tally
         self._experiment = maker.experiment
         self._rungs = frozenset(rungs)
+        self._marks = marks
 
     def dense(self, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
         """Train the dense network unless the store has it, and measure it."""
@@ -70,7 +75,7 @@ class Plan:
     def outcome(self, recipe: Recipe) -> Generator[Step, None, dict[str, Any]]:
         """Run a recipe's stages to the measures of its network; yields what others may wait for or decide on.
 
-        Raises ValueError where the method cannot work on the network or the images.
+        Raises ValueError where the method cannot work on the network or the images, Left where the maker ``leaves``.
         """
         network, known = yield from self._pruned(recipe)
         return known | self.measures(network)
@@ -174,6 +179,7 @@ class Plan:
         whole = self._maker.key(kind, settings, threads=threads)
         every = self._experiment.checkpoint_every
         network = start
+        ends = (*ends, *self._marks.get(whole, ()))
         for link in links(training, ends=ends, every=every, is_shared=is_shared):
             is_last = link.last == training.epochs
             part = Part(
@@ -182,17 +188,14 @@ class Plan:
                 last=link.last,
                 keeps_momentum=link.may_go_on or goes_on,
                 on_epoch=self._maker.watched(whole, on_epoch),
+                leaves=self._maker.leaves,
             )
-            network, key = self._maker.get(
-                kind,
-                {**settings, "until": link.last, "keeps_momentum": part.keeps_momentum},
-                lambda network, part=part: make(network, part),  # type: ignore[misc]
-                self._tally,
-                parent=network,
-                first=link.first,
-                round_=round_,
-                threads=threads,
-            )
+            about: Any = {"training": whole, "part": part, "parent": network, "round_": round_, "threads": threads}
+
+            def make_part(network: nn.Module, part: Part = part) -> Product:
+                return make(network, part)
+
+            network, key = self._maker.get_link(kind, settings, make_part, self._tally, **about)
             # Measures are of the network, which is the same whether or not somebody may train on from here.
             yield link.last, replace(network, momentum={}) if is_last and not goes_on else network, key
 

@@ -7,7 +7,7 @@ stored by the old one are no longer found.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from trial.cutting import CHECKED, drawn, examples
 from trial.data import Splits
 from trial.freezing import Trainable, everything, only
 from trial.latency import torch_latency_ms
+from trial.leaving import EndedEarly, Leaves, stays
 from trial.measures import costs, measure
 from trial.recovery import Recovery, distillation_loss, recalibrate
 from trial.store import Product
@@ -70,6 +71,8 @@ class Part:
     keeps_momentum: bool = False
     """For whoever trains on."""
     on_epoch: OnEpoch | None = None
+    leaves: Leaves = stays
+    """Whether to end after the epoch that runs, with what is there by then."""
 
     def product(self, network: nn.Module, curve: list[Epoch], momentum: dict[str, Tensor], splits: Splits) -> Product:
         """What the training has left by now; its record has all epochs since the training's first."""
@@ -231,7 +234,10 @@ def _trained(
     trainable: Trainable,
     **further: Any,
 ) -> Product:
-    """Train a part of a training, what is masked held at zero; ``further`` is what `train` takes besides."""
+    """Train a part of a training, what is masked held at zero; ``further`` is what `train` takes besides.
+
+    Raises EndedEarly where the part's ``leaves`` ends it.
+    """
     held, momentum = part.before.mask.on(network), dict(part.before.momentum)
     hooks = {"before_step": held.zero_gradients} | further
     with only(network, trainable):
@@ -245,8 +251,13 @@ def _trained(
             on_epoch=part.on_epoch,
             first=part.first,
             last=part.last,
+            leaves=part.leaves,
             **hooks,
         )
+    done = part.first + len(curve)
+    if done < (training.epochs if part.last is None else part.last):
+        # For whoever goes on elsewhere, and needs the momentum.
+        raise EndedEarly(replace(part, keeps_momentum=True).product(network, curve, momentum, splits), done)
     return part.product(network, curve, momentum, splits)
 
 

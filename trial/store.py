@@ -9,8 +9,10 @@ import hashlib
 import os
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,10 @@ __all__ = ["Claims", "FileClaims", "Product", "Store", "StoreDamaged", "write_du
 
 _MASK = "mask:"
 _MOMENTUM = "momentum:"
+SHARED = ("dense", "sparsity")
+"""Kinds that trial after trial of one worker begins with: it reads them once."""
+KEPT_BYTES = 2**29
+"""VGG-16 with its momentum is 120 MB."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,18 @@ class StoreDamaged(Notice):
 
 
 class Store:
-    """Stages by key, in a folder. Nobody removes stages from it for as long as this lives."""
+    """Stages by key, in a folder. Nobody removes stages from it for as long as this lives.
+
+    The networks that trials begin with are read once and kept: they cross the network once for each worker.
+    """
 
     def __init__(self, folder: Path, claims: Claims) -> None:
         self._folder = folder
         self._claims = claims
         self._share = claims.use()
         self._making: set[tuple[int, str]] = set()
+        self._kept: OrderedDict[str, tuple[bytes, dict[str, Any]]] = OrderedDict()
+        """What was read of shared stages, as bytes: whoever gets a network may train it."""
 
     @classmethod
     def of(cls, study: Path, claims: Claims | None = None) -> Store:
@@ -144,21 +155,33 @@ class Store:
     def _read(self, key: str) -> Product | None:
         folder = self._folder / key
         try:
-            said = manifest.read(folder)
-            data = (folder / TENSORS).read_bytes()
-            manifest.check([data], said)
-            found = Product.from_bytes(data, said["record"])
+            if key in self._kept:
+                data, said = self._kept[key]
+                self._kept.move_to_end(key)
+            else:
+                said = manifest.read(folder)
+                data = (folder / TENSORS).read_bytes()
+                manifest.check([data], said)
+            found = Product.from_bytes(data, deepcopy(said["record"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"stage {key[:16]} is damaged ({error}): it is made again", StoreDamaged, stacklevel=3)
             return None
+        if said.get("kind") in SHARED:
+            self._keep(key, data, said)
         # When it was last used, for whoever makes room; a folder that may only be read keeps its times, and so does an
         # object, whose date is that of its put.
         if not isinstance(folder, ObjectPath):
             with suppress(OSError):
                 os.utime(folder / MANIFEST)
         return found
+
+    def _keep(self, key: str, data: bytes, said: dict[str, Any]) -> None:
+        """Keep a stage at hand, and let go of those that were not asked for the longest."""
+        self._kept[key] = data, said
+        while sum(len(kept) for kept, _ in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
 
     def _write(self, key: str, made: Product, *, kind: str | None) -> None:
         folder = self._folder / key

@@ -15,6 +15,7 @@ from torch.nn import functional
 from methods.core.modes import in_eval_mode
 from trial.augmentation import draw, normalised, prepared
 from trial.data import ImageSet, Splits
+from trial.leaving import Leaves, stays
 from trial.numerics import autocast
 from trial.schedules import Schedule, rate_at
 from trial.seeds import seeded
@@ -91,6 +92,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     first: int = 0,
     last: int | None = None,
+    leaves: Leaves = stays,
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
 
@@ -115,6 +117,7 @@ def train(
         first: Epochs that were done before, 0 ≤ first; rate, order and changes go on as if they had been done here.
         last: The number of the epoch after which to stop, first ≤ last ≤ ``training.epochs``, which the schedule is
             spread over; None runs all of them.
+        leaves: Asked after each epoch; True ends the training there, as ``last`` would have.
 
     Raises:
         TrainingDiverged: A step's loss or the validation loss was NaN or infinite; looked at every 64 steps
@@ -181,6 +184,8 @@ def train(
             )
         if on_epoch is not None:
             on_epoch(epochs[-1])
+        if leaves():
+            break
     if momentum is not None:
         states = {name: optimiser.state[parameter].get("momentum_buffer") for name, parameter in parameters.items()}
         momentum |= {name: buffer for name, buffer in states.items() if buffer is not None}

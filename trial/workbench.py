@@ -20,6 +20,7 @@ from trial.data import Splits, load
 from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
 from trial.latency import machine
+from trial.leaving import NO_MARKS, Leaves, Left, Marks, stays
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
 from trial.notices import Notice
@@ -39,11 +40,19 @@ class Workbench:
     """Runs trials of one experiment; a worker keeps it from trial to trial.
 
     ``study`` is the study's folder, ``study_name`` and ``worker`` are what rows call the two, ``claims`` settle who
-    makes a stage: file locks where they are left out. Loading the data raises WrongInput where it cannot be used.
+    makes a stage: file locks where they are left out, ``leaves`` whether a trial is to be left after the epoch that
+    runs. Loading the data raises WrongInput where it cannot be used.
     """
 
     def __init__(
-        self, experiment: Experiment, study: Path, *, study_name: str, worker: str, claims: Claims | None = None
+        self,
+        experiment: Experiment,
+        study: Path,
+        *,
+        study_name: str,
+        worker: str,
+        claims: Claims | None = None,
+        leaves: Leaves = stays,
     ) -> None:
         self.experiment = experiment
         self.device = device_here()
@@ -59,6 +68,7 @@ class Workbench:
             classes=len(self.classes),
             device=self.device,
             log=EpochLog(study),
+            leaves=leaves,
         )
 
     @property
@@ -91,15 +101,20 @@ class Workbench:
         """
         return ended(self.steps(recipe))
 
-    def steps(self, recipe: Recipe, *, rungs: Collection[int] = ()) -> Generator[Step, None, Row]:
+    def steps(
+        self, recipe: Recipe, *, rungs: Collection[int] = (), marks: Marks = NO_MARKS
+    ) -> Generator[Step, None, Row]:
         """Run one trial as `run` does, pausing where others may wait for it or decide on it; returns its row.
 
         What is yielded: that the network which it shares with other recipes is stored; and at ``rungs``, epochs of its
-        last recovery, its row as it would be if it were stopped there, which is written by whoever stops it.
+        last recovery, its row as it would be if it were stopped there, which is written by whoever stops it. ``marks``
+        say where its trainings were left before. Raises Left where it is to be left now: then it has no row.
         """
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
         return self._row(
-            trial, recipe.columns(), lambda tally: Plan(self._maker, self._splits, tally, rungs=rungs).outcome(recipe)
+            trial,
+            recipe.columns(),
+            lambda tally: Plan(self._maker, self._splits, tally, rungs=rungs, marks=marks).outcome(recipe),
         )
 
     def row(self, recipe: Recipe) -> Row | None:
@@ -173,7 +188,7 @@ class Workbench:
                 yield step
             gates.finite_outcome(came_out)
             row |= came_out | {"state": "complete"}
-        except (OSError, WorkFailed):
+        except (OSError, WorkFailed, Left):
             raise
         except Exception as error:  # whatever a trial dies of is its row's error, not the study's end
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}

@@ -57,6 +57,7 @@ def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
     cluster: Dashboard, shadowed: Path
 ) -> None:
     network(shadowed, "pass")
+    slow(shadowed, seconds=1.0)  # it is running still when it is submitted once more
     (shadowed / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
     said = prunefront(cluster, shadowed, "submit", "spec.yaml", "--name", "first")
     assert "the study first is running as job prunefront-first-1; this terminal may close" in said

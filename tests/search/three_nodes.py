@@ -72,11 +72,20 @@ class Nodes:
     def address(self) -> str:
         return str(self.head["address"])
 
-    def add(self) -> None:
-        assert self._program.stdin is not None
-        self._program.stdin.write("add\n")
-        self._program.stdin.flush()
+    def add(self, *, cpus: int = 1, gpus: int = 0) -> None:
+        """Let a node join; its GPUs are Ray's alone, and torch sees none of them."""
+        self._tell("add", cpus, gpus)
         self.others.append(self._said())
+
+    def drain(self, number: int, *, seconds: int) -> None:
+        """Tell Ray that a node, not the head's, will be taken away after so many seconds, as a cloud does."""
+        self._tell("drain", self.others[number]["id"], seconds)
+        assert self._said()["is_accepted"]
+
+    def _tell(self, *words: object) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.write(" ".join(map(str, words)) + "\n")
+        self._program.stdin.flush()
 
     def kill_raylet(self, number: int) -> None:
         """Lose a node, not the head's: whatever it runs is lost with it."""
@@ -106,7 +115,7 @@ class Nodes:
 
 @contextmanager
 def nodes(count: int = 3, **env: str) -> Iterator[Nodes]:
-    """Start a cluster of so many nodes with one CPU each; afterwards nothing of it is left."""
+    """Start a cluster of so many nodes with a CPU each; afterwards nothing of it is left."""
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))  # a socket's path has 108 bytes
     complaints = folder / "complaints"
@@ -148,21 +157,31 @@ def end_all(mark: str) -> None:
 
 
 def _serve(folder: str) -> None:
+    from ray._raylet import GcsClient
     from ray.cluster_utils import Cluster
+    from ray.core.generated import autoscaler_pb2
 
     # Ray notes there which cluster was started last: not where other people's look.
     (Path(folder) / "ray").mkdir()
     cluster = Cluster(shutdown_at_exit=True)
 
-    def add() -> None:
+    def add(cpus: str = "1", gpus: str = "0") -> None:
         node = cluster.add_node(
-            num_cpus=1,
+            num_cpus=int(cpus),
+            num_gpus=int(gpus),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             temp_dir=f"{folder}/{len(cluster.list_all_nodes())}",
         )
         pids = {kind: [each.process.pid for each in all_] for kind, all_ in node.all_processes.items()}
-        print(json.dumps({"address": cluster.address, "raylet": pids["raylet"][0], "pids": pids}), flush=True)
+        said = {"address": cluster.address, "id": node.node_id, "raylet": pids["raylet"][0], "pids": pids}
+        print(json.dumps(said), flush=True)
+
+    def drain(node: str, seconds: str) -> None:
+        deadline = int((time.time() + int(seconds)) * 1000)
+        preempted = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION
+        is_accepted, _ = GcsClient(address=cluster.address).drain_node(node, preempted, "spot", deadline)
+        print(json.dumps({"is_accepted": is_accepted}), flush=True)
 
     def bury() -> None:
         # Workers live on for as long as their raylet has a process number, be it a zombie's.
@@ -175,8 +194,9 @@ def _serve(folder: str) -> None:
 
     add()
     threading.Thread(target=bury, daemon=True).start()
-    for _ in sys.stdin:
-        add()
+    for line in sys.stdin:
+        command, *words = line.split()
+        {"add": add, "drain": drain}[command](*words)
     cluster.shutdown()
 
 

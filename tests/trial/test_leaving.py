@@ -1,0 +1,103 @@
+"""A trial that leaves its machine after an epoch, and goes on elsewhere as if it had not."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.epochs import counted
+from tests.trial import tiny
+from trial.experiment import Experiment
+from trial.leaving import Left
+from trial.plan import ended
+from trial.recipe import Recipe
+from trial.rows import Row
+from trial.workbench import Workbench
+
+FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
+SLIMMING: dict[str, Any] = {"method": "slimming", "ratio": 0.5, "penalty": "l1", "lambda": 1e-3}
+OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+class Notices:
+    """Says after every so many epochs that the machine is about to be taken away."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._asked = every, 0
+
+    def __call__(self) -> bool:
+        self._asked += 1
+        return self._asked % self._every == 0
+
+
+def opened(study: Path, schedule: str, **settings: Any) -> Workbench:
+    given = {
+        "network": tiny.NETWORK,
+        "data": {"name": "digits", "images": 60, "validation": 20},
+        "dense": {"epochs": 1, "rate": 0.05, "batch": 16},
+        "sparsity": {"epochs": 4, "rate": 0.05, "batch": 16},
+        "recovery": {"epochs": 5, "rate": 0.02, "batch": 16, "schedule": schedule},
+        "checkpoint_every": 20,
+    }
+    experiment: Experiment = Experiment.parse(given, where="spec.yaml")
+    return Workbench(experiment, study, study_name=study.name, worker="here", **settings)
+
+
+def outcome(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in OF_A_RUN}
+
+
+@pytest.mark.parametrize(
+    ("given", "schedule", "every"),
+    [
+        (FILTER, "one-cycle", 2),
+        (SLIMMING, "constant", 1),
+        ({**FILTER, "schedule": "stepwise", "rounds": 2, "apply": "mask"}, "one-cycle", 3),
+    ],
+)
+def test_a_trial_that_leaves_and_goes_on_elsewhere_ends_as_one_that_stays_and_runs_no_epoch_twice(
+    tmp_path: Path, given: dict[str, Any], schedule: str, every: int
+) -> None:
+    stays = opened(tmp_path / "stays", schedule)
+    stays.dense()
+    want = stays.run(Recipe.parse(given, stays.experiment, where="test"))
+    assert want["state"] == "complete", want["error"]
+    opened(tmp_path / "leaves", schedule).dense()
+    marks: dict[str, set[int]] = defaultdict(set)
+    notices, machines = Notices(every), 0
+    while True:
+        machines += 1
+        elsewhere = opened(tmp_path / "leaves", schedule, leaves=notices)
+        recipe = Recipe.parse(given, elsewhere.experiment, where="test")
+        try:
+            row = ended(elsewhere.steps(recipe, marks=marks))
+        except Left as left:
+            assert elsewhere.row(recipe) is None
+            marks[left.training].add(left.epoch)
+        else:
+            break
+    assert machines > 1
+    assert outcome(row) == outcome(want)
+    epochs = counted(tmp_path / "leaves")
+    assert epochs.executed == epochs.needed == counted(tmp_path / "stays").executed
+
+
+def test_who_does_not_know_where_a_trial_was_left_begins_at_its_last_checkpoint(tmp_path: Path) -> None:
+    bench = opened(tmp_path, "one-cycle", leaves=Notices(4))  # the dense epoch is the first
+    recipe = Recipe.parse(FILTER, bench.experiment, where="test")
+    with pytest.raises(Left) as left:
+        bench.run(recipe)
+    assert left.value.epoch == 3
+    stays = opened(tmp_path, "one-cycle")
+    assert stays.run(recipe)["state"] == "complete"
+    epochs = counted(tmp_path)
+    assert epochs.executed - epochs.needed == 3
