@@ -53,17 +53,25 @@ def rows(cluster: Dashboard, name: str) -> list[dict[str, object]]:
     return [row for row in found if row["method"] != "dense"]
 
 
+def travelling_network(folder: Path) -> None:
+    """A network of the user's: the module travels, the file that says how slow it is does not."""
+    network(folder, "pass")
+    source = (folder / "disturbed_network.py").read_text()
+    (folder / "disturbed_network.py").write_text(source.replace("Path(__file__)", f"Path({str(folder / 'x')!r})"))
+
+
 def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
     cluster: Dashboard, shadowed: Path
 ) -> None:
-    network(shadowed, "pass")
-    slow(shadowed, seconds=1.0)  # it is running still when it is submitted once more
+    travelling_network(shadowed)
+    slow(shadowed, seconds=20.0)  # it is running still when it is submitted once more
     (shadowed / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
     said = prunefront(cluster, shadowed, "submit", "spec.yaml", "--name", "first")
     assert "the study first is running as job prunefront-first-1; this terminal may close" in said
     assert f"prunefront logs first --follow --address {cluster.address}" in said
     refused = prunefront(cluster, shadowed, "submit", "spec.yaml", "--name", "first", code=2)
     assert "the study first is running as job prunefront-first-1" in refused
+    slow(shadowed, seconds=0.0)
     logged = prunefront(cluster, shadowed, "logs", "first", "--follow")
     assert logged.startswith("dense network")
     assert "6 trials are in" in logged
@@ -78,10 +86,7 @@ def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
 
 @pytest.mark.slow
 def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dashboard, tmp_path: Path) -> None:
-    network(tmp_path, "pass")
-    source = (tmp_path / "disturbed_network.py").read_text()
-    # The module travels; the file that says how slow it is does not.
-    (tmp_path / "disturbed_network.py").write_text(source.replace("Path(__file__)", f"Path({str(tmp_path / 'x')!r})"))
+    travelling_network(tmp_path)
     slow(tmp_path, seconds=2.0)
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
     prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "second")
