@@ -106,7 +106,8 @@ def _ended(table: pa.Table) -> NDArray[np.float64]:
             return np.inf
 
     started = np.array([at(text) for text in table["started"].to_pylist()], dtype=np.float64)
-    return started + np.nan_to_num(arrow.numbers(table["seconds"]), nan=0.0)
+    ended: NDArray[np.float64] = started + np.nan_to_num(arrow.numbers(table["seconds"]), nan=0.0)
+    return ended
 
 
 def _price(table: pa.Table, cost: Cost) -> NDArray[np.float64]:
@@ -114,7 +115,7 @@ def _price(table: pa.Table, cost: Cost) -> NDArray[np.float64]:
 
     if cost == "trials":
         return (np.array(table["method"].to_pylist(), dtype=object) != DENSE).astype(np.float64)
-    if cost == "seconds":
-        return np.nan_to_num(arrow.numbers(table["seconds"]), nan=0.0)
-    ran, reused = (np.nan_to_num(arrow.numbers(table[name]), nan=0.0) for name in ("epochs", "epochs_reused"))
-    return np.maximum(0.0, ran - reused)
+    names = ("seconds",) if cost == "seconds" else ("epochs", "epochs_reused")
+    paid, *reused = (np.nan_to_num(arrow.numbers(table[name]), nan=0.0) for name in names)
+    price: NDArray[np.float64] = np.maximum(0.0, paid - reused[0] if reused else paid)
+    return price

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from analysis.constraints import Constraint
+
 __all__ = ["Wish", "print_front"]
 
 
@@ -49,13 +51,14 @@ class _Asked:
     objectives: tuple[str, ...]
     corner: dict[str, float] | None
     everything: pa.Table
+    constraints: tuple[Constraint, ...]
 
     def summary(self, rows: pa.Table) -> FrontSummary:
         found = summarise(
             rows,
             self.objectives,
             reference=self.everything,
-            constraints=shared_constraints(self.studies),
+            constraints=self.constraints,
             corner=self.corner,
             ranks=self.wish.ranks,
         )
@@ -78,7 +81,7 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
     if len(rows) == 0:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
     chosen = table.where(rows, wish.where) if wish.where else rows
-    asked = _Asked(studies, wish, objectives, corner, rows)
+    asked = _Asked(studies, wish, objectives, corner, rows, shared_constraints(studies))
     by = [name.strip() for name in wish.by.split(",")] if wish.by else []
     with _named_after("--by", wish.by):
         groups = grouped(chosen, by) if by else {(): chosen}
@@ -89,7 +92,12 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
     if wish.indicators or wish.over:
         with _named_after("--over", wish.over):
             further = quality_table.documents(
-                groups.values(), rows, objectives, indicators=wish.indicators, over=wish.over
+                groups.values(),
+                rows,
+                objectives,
+                constraints=asked.constraints,
+                indicators=wish.indicators,
+                over=wish.over,
             )
     if as_json:
         _print_json(studies, wish, by, found, further)

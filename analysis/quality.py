@@ -1,7 +1,7 @@
 """How good are the fronts of tables? Indicators against a stated reference, and what each method adds.
 
-`analysis.indicators` has the formulas; here are the rows that they are taken of. A `Reference` is made once, of all rows
-that are compared, and says in words what the numbers refer to.
+`analysis.indicators` has the formulas; here are the rows that they are taken of. A `Reference` is made once, of all
+rows that are compared, and says in words what the numbers refer to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Contribution", "Indicators", "Reference", "assess", "contributions", "hypervolume"]
+__all__ = [
+    "Contribution",
+    "Indicators",
+    "Reference",
+    "assess",
+    "assessed",
+    "contributions",
+    "hypervolume",
+    "reference_point",
+]
 
 
 @dataclass(frozen=True)
@@ -36,12 +45,12 @@ class Reference:
     """How many rows the front was found among."""
 
     @classmethod
-    def of(cls, table: pa.Table, objectives: Sequence[str]) -> Reference:
-        """The scale from the table's dense networks, the front of all its rows.
+    def of(cls, table: pa.Table, objectives: Sequence[str], *, scale_of: pa.Table | None = None) -> Reference:
+        """The front of all rows of a table, the scale from its dense networks, or from those of ``scale_of``.
 
         Raises WrongInput where the scale cannot be known, or where no row is complete with every objective.
         """
-        scales = tuple(indicators.scales(table, objectives))
+        scales = tuple(indicators.scales(table if scale_of is None else scale_of, objectives))
         front = pareto.values(pareto.front(table, objectives), objectives)
         if len(front) == 0:
             raise WrongInput(

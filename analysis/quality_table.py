@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from analysis import costs, quality
 from analysis.front_table import Cells, aligned
 from analysis.quality import Indicators, Reference
+from analysis.summary import without_unmet
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from analysis.constraints import Constraint
 
 __all__ = ["documents", "lines"]
 
@@ -21,17 +24,24 @@ UNITS = {"trials": "trials", "seconds": "worker-seconds", "epochs": "epochs"}
 
 
 def documents(
-    groups: Iterable[pa.Table], rows: pa.Table, objectives: Sequence[str], *, indicators: bool, over: str
+    groups: Iterable[pa.Table],
+    rows: pa.Table,
+    objectives: Sequence[str],
+    *,
+    constraints: Sequence[Constraint] = (),
+    indicators: bool = False,
+    over: str = "",
 ) -> list[dict[str, Any]]:
     """What is said of each group's front, ready for JSON; all refer to the dense networks and the front of ``rows``.
 
-    Raises WrongInput for what is no cost, where the scale cannot be known, and where no row says when it started.
+    Raises WrongInput for what is no cost, and where no row meets the constraints, the scale cannot be known, or no row
+    says when it started.
     """
     if over:
         costs.check_cost(over)
-    reference = Reference.of(rows, objectives)
+    reference = Reference.of(without_unmet(rows, constraints), objectives, scale_of=rows)
     found = []
-    for group in groups:
+    for group in (without_unmet(each, constraints) for each in groups):
         said: dict[str, Any] = {"indicators_reference": str(reference)}
         if indicators:
             said["indicators"] = asdict(quality.assess(group, reference))

@@ -23,6 +23,7 @@ __all__ = [
     "summarise",
     "thin",
     "thin_summary",
+    "without_unmet",
 ]
 
 SPEC = "spec.yaml"
@@ -131,9 +132,9 @@ def summarise(
 def thin(table: pa.Table, objectives: Sequence[str], *, epsilon: float, scale_of: pa.Table | None = None) -> pa.Table:
     """The rows of a front that stand for all: each of it is at most ``epsilon`` better than one of them, anywhere.
 
-    ``epsilon`` is a share of each objective's scale, which comes from the dense row of ``scale_of`` (default: the table)
-    and, where there is none, runs from the worst to the best on the front. The best row in each objective stays, and so
-    does the order. Raises WrongInput for an ``epsilon`` that is not from 0 to 1.
+    ``epsilon`` is a share of each objective's scale, which comes from the dense row of ``scale_of`` (default: the
+    table) and, where there is none, runs from the worst to the best on the front. The best row in each objective stays,
+    and so does the order. Raises WrongInput for an ``epsilon`` that is not from 0 to 1.
     """
     return _thinned(table, objectives, epsilon=epsilon, scale_of=scale_of)[0]
 
@@ -236,6 +237,17 @@ def _searched(study: Path, name: str) -> Any:
         raise WrongInput(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:120]}") from error
     search = spec.get("search") if isinstance(spec, dict) else None
     return search.get(name) if isinstance(search, dict) else None
+
+
+def without_unmet(table: pa.Table, constraints: Sequence[Constraint]) -> pa.Table:
+    """The table with the state ``unmet`` where a row does not meet the constraints: what it cost stays."""
+    if not constraints:
+        return table
+    import pyarrow.compute as pc
+
+    claims = arrow.array(met(table, constraints).tolist(), pc.is_null(table["state"]).type)
+    states = pc.if_else(claims, table["state"].combine_chunks(), arrow.scalar("unmet"))
+    return table.set_column(table.column_names.index("state"), "state", states)
 
 
 def _meeting(table: pa.Table, given: Sequence[Constraint]) -> pa.Table:
