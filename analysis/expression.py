@@ -59,17 +59,17 @@ def where(table: pa.Table, expression: str) -> pa.Table:
 
 
 def names(expression: str) -> list[str]:
-    """The columns that an expression names, each once; what cannot be read has none: ``where`` says why.
+    """The columns that an expression names, in alphabetical order; what cannot be read has none: ``where`` says why.
 
     >>> names("ratio >= .5 and method == 'lamp' or lambda is None")
-    ['ratio', 'method', 'lambda']
+    ['lambda', 'method', 'ratio']
     """
     try:
         tree = ast.parse(_without_keyword(expression[:LONGEST]).strip(), mode="eval")
         found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     except (SyntaxError, RecursionError, MemoryError, ValueError):
         return []
-    return list(dict.fromkeys("lambda" if name == "lambda_" else name for name in found))
+    return sorted({"lambda" if name == "lambda_" else name for name in found})
 
 
 def _shown(expression: str) -> str:

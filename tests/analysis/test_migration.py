@@ -86,7 +86,7 @@ CHANGES = {
             Value("control", "string", old=None, new="none", except_beside=("method", "dense")),
         ),
     ),
-    2: Change(renamed={"control": "check"}, values=(Value("check", "string", old="none", new=None),)),
+    2: Change(renamed={"control": "check"}, values=(Value("check", "string", old="scratch", new="fresh"),)),
 }
 """Two versions that followed one another: what the first renamed the second has by its new name."""
 
