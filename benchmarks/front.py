@@ -20,9 +20,21 @@ ROWS = 1_000_000
 COMPARED = 100_000
 """Rows that the others are shown: of a million they take minutes."""
 SMALL = 10_000
-RUNS = 5
+RUNS = 3
 MEGABYTE = 1e6 / 1024
 """In the kilobytes that the system counts memory in."""
+COUNTED = """
+import atexit, sys
+def peak():
+    try:
+        with open("/proc/self/status") as said:  # of this program alone: rusage counts what it was forked from
+            held = next(line.split()[1] for line in said if line.startswith("VmHWM"))
+    except OSError:
+        import resource
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(held, file=sys.stderr)
+atexit.register(peak)
+"""
 
 FILTER = "ratio >= 0.1 and method != 'lamp'"
 OURS = f"""
@@ -97,24 +109,24 @@ def figures() -> Iterator[str]:
     """Ours at a million rows, then ours beside the others at fewer, then what a shell waits for."""
     with tempfile.TemporaryDirectory() as folder:
         million = _written(Path(folder) / "million", ROWS)
-        ours = _runs("-c", OURS, str(million))
+        ours = _runs(OURS, str(million))
         yield f"{ROWS:,} rows, filter, front of three and hypervolume: {_spread(ours)} (targets 1 s, 1,000 MB)"
         words = ("front", str(million), "--where", FILTER, "--json")
-        yield f"the same by `prunefront front`, all columns: {_spread(_runs('-c', COMMAND, *words))}"
+        yield f"the same by `prunefront front`, all columns: {_spread(_runs(COMMAND, *words))}"
 
         fewer = _written(Path(folder) / "fewer", COMPARED)
-        ours = _runs("-c", OURS, str(fewer))
+        ours = _runs(OURS, str(fewer))
         yield f"{COMPARED:,} rows, ours: {_spread(ours)}"
         for name, program in (("Optuna's own functions", OPTUNA), ("a pure-Python front", PYTHON)):
-            other = _runs("-c", program, str(fewer), runs=1)
+            other = _runs(program, str(fewer), runs=1)
             # On as many networks and as much volume, or it is no comparison: ours keeps equal networks, too.
             yield f"{COMPARED:,} rows, pandas and {name}: {_spread(other)}, {_ratio(other, ours)}"
             yield f"front and hypervolume of that: {other[0].said}, of ours: {ours[0].said}"
 
         small = _written(Path(folder) / "small", SMALL, files=True)
-        shell = _runs("-c", COMMAND, "front", str(small))
+        shell = _runs(COMMAND, "front", str(small))
         yield f"`prunefront front` on {SMALL:,} rows, each with its file in rows/: {_spread(shell)} (target 1 s)"
-        yield f"`prunefront --help`: {_spread(_runs('-c', COMMAND, '--help'))} (target .3 s)"
+        yield f"`prunefront --help`: {_spread(_runs(COMMAND, '--help'))} (target .3 s)"
 
 
 def _spread(runs: list[Run]) -> str:
@@ -131,22 +143,25 @@ def _ratio(others: list[Run], ours: list[Run]) -> str:
     return f"{wall:.1f} times ours ({core:.1f} of the core)"
 
 
-def _runs(*arguments: str, runs: int = RUNS) -> list[Run]:
-    """So many runs; one before them, which warms the disk's cache, is not counted where there are several."""
-    found = [_run(*arguments) for _ in range(runs + (runs > 1))]
+def _runs(program: str, *words: str, runs: int = RUNS) -> list[Run]:
+    """So many runs of a program; where there are several one goes before them, not counted, and warms the disk's cache."""
+    found = [_run(program, *words) for _ in range(runs + (runs > 1))]
     return found[-runs:]
 
 
-def _run(*arguments: str) -> Run:
-    with tempfile.TemporaryFile("w+") as said:
+def _run(program: str, *words: str) -> Run:
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as counted:
         start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], stdout=said, preexec_fn=_one_core)
+        command = [sys.executable, "-c", COUNTED + program, *words]
+        process = subprocess.Popen(command, stdout=said, stderr=counted, preexec_fn=_one_core)
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, f"a program ended with {process.returncode}"
-        said.seek(0)
-        return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / MEGABYTE, said.read(200).strip())
+        for file in (said, counted):
+            file.seek(0)
+        memory = counted.read()
+        assert process.returncode == 0, memory
+        return Run(seconds, used.ru_utime + used.ru_stime, int(memory.split()[-1]) / MEGABYTE, said.read(200).strip())
 
 
 def _one_core() -> None:
