@@ -144,7 +144,7 @@ def _ratio(others: list[Run], ours: list[Run]) -> str:
 
 
 def _runs(program: str, *words: str, runs: int = RUNS) -> list[Run]:
-    """So many runs of a program; where there are several one goes before them, not counted, and warms the disk's cache."""
+    """So many runs of a program; where there are several, one that warms the disk's cache goes before them."""
     found = [_run(program, *words) for _ in range(runs + (runs > 1))]
     return found[-runs:]
 
