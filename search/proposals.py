@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +11,6 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from analysis.row import parse_row
 from search.order import Order, Proposal
 from search.sampler import Sampler
 from search.space import Flat
@@ -141,7 +142,7 @@ class Proposals(Searcher):
             self.lost_in_a_row += 1
             self._sampler.tell(proposal.number, None)
             return
-        row: Row = parse_row(result["row"])
+        row: Row = json.loads(result["row"], object_pairs_hook=_sharing_names)
         self.lost_in_a_row = 0
         if row["trial"] not in self._at_rungs:
             self._settle(proposal, row)
@@ -161,3 +162,8 @@ class Proposals(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing was kept."""
+
+
+def _sharing_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A row whose columns' names are those of all other rows: half of the memory of ten thousand."""
+    return {sys.intern(name): value for name, value in pairs}
