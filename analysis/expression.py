@@ -18,7 +18,7 @@ from analysis.errors import WrongInput, nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["where"]
+__all__ = ["names", "where"]
 
 ACCEPTED = "accepted: comparisons of columns with numbers and quoted texts, in [...], is None, joined by and, or, not"
 LONGEST = 4_000
@@ -56,6 +56,20 @@ def where(table: pa.Table, expression: str) -> pa.Table:
             raise
         raise _wrong(expression, "cannot be read (nested too deeply, or not text)") from error
     return table.filter(mask)
+
+
+def names(expression: str) -> list[str]:
+    """The columns that an expression names, each once; what cannot be read has none: ``where`` says why.
+
+    >>> names("ratio >= .5 and method == 'lamp' or lambda is None")
+    ['ratio', 'method', 'lambda']
+    """
+    try:
+        tree = ast.parse(_without_keyword(expression[:LONGEST]).strip(), mode="eval")
+        found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    except (SyntaxError, RecursionError, MemoryError, ValueError):
+        return []
+    return list(dict.fromkeys("lambda" if name == "lambda_" else name for name in found))
 
 
 def _shown(expression: str) -> str:

@@ -106,6 +106,23 @@ class ObjectPath(PosixPath):
             if known in before.get("ETag", b"") or self._metadata() == before:
                 return data
 
+    def read_parts(self, work: Callable[[Any], T]) -> T:
+        """What ``work`` gives, which reads parts of the object from the file that it is handed, all of one version.
+
+        ``work`` is called again where another version was put meanwhile, whatever it made of the mixture.
+        """
+        while True:
+            before = self._metadata()
+            try:
+                with _asked(self), self._store.open_input_file(self._key) as file:
+                    done = work(file)
+            except Exception:
+                if self._metadata() == before:
+                    raise
+                continue
+            if self._metadata() == before:
+                return done
+
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         """The whole object as text, UTF-8 unless another encoding is named."""
         return self.read_bytes().decode(encoding or "utf-8", errors or "strict")

@@ -18,8 +18,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Direction", "candidates", "check_objectives", "directions", "front", "is_nondominated", "values"]
+__all__ = [
+    "RANK",
+    "Direction",
+    "candidates",
+    "check_objectives",
+    "directions",
+    "front",
+    "fronts",
+    "is_nondominated",
+    "ranks",
+    "values",
+]
 
+RANK = "rank"
+"""The column that ``fronts`` adds."""
 Direction = Literal["higher", "lower"]
 
 
@@ -36,15 +49,50 @@ def is_nondominated(values: NDArray[np.float64], directions: Sequence[Direction]
     import moocore
     import numpy as np
 
-    if values.ndim != 2 or values.shape[1] != len(directions) or not directions:
-        raise ValueError(f"values must have one column per direction, got {values.shape} and {len(directions)}")
-    if np.isnan(values).any():
-        raise ValueError("values must not be NaN: leave those rows out first")
+    _check(values, directions)
     if len(values) == 0:
         return np.zeros(0, dtype=np.bool_)
     maximise = [direction == "higher" for direction in directions]
     kept: NDArray[np.bool_] = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
     return kept
+
+
+def _check(values: NDArray[np.float64], directions: Sequence[Direction]) -> None:
+    import numpy as np
+
+    if values.ndim != 2 or values.shape[1] != len(directions) or not directions:
+        raise ValueError(f"values must have one column per direction, got {values.shape} and {len(directions)}")
+    if np.isnan(values).any():
+        raise ValueError("values must not be NaN: leave those rows out first")
+
+
+def ranks(
+    values: NDArray[np.float64], directions: Sequence[Direction], /, *, most: int | None = None
+) -> NDArray[np.int64]:
+    """The rank of each row: 1 on the front, 2 on the front of what is left without that one, and so on.
+
+    Equal rows have the same rank. With ``most`` only so many fronts are taken off, and the rows of later ones get 0.
+    [Goldberg 1989; Deb 2002]
+
+    Raises ValueError as ``is_nondominated`` does.
+    """
+    import moocore
+    import numpy as np
+
+    _check(values, directions)
+    found = np.zeros(len(values), dtype=np.int64)
+    if most is None and len(values):
+        maximise = [direction == "higher" for direction in directions]
+        found += moocore.pareto_rank(values, maximise=maximise) + 1
+        return found
+    left = np.arange(len(values))
+    for rank in range(1, (most or 0) + 1):
+        best = is_nondominated(values[left], directions)
+        found[left[best]] = rank
+        left = left[~best]
+        if not len(left):
+            break
+    return found
 
 
 def front(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
@@ -53,17 +101,41 @@ def front(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     Rows that are not complete, or lack an objective, take no part (see ``candidates``). Equal rows are all
     kept; rows equal in the first objective are ordered by the next one, in the end by trial.
     """
+    return _sorted(_ranked(table, objectives, most=1)[0], objectives)
+
+
+def fronts(table: pa.Table, objectives: Sequence[str], *, most: int) -> pa.Table:
+    """The rows on the first ``most`` fronts, one taken off after the other: column ``rank`` says on which, from 1.
+
+    Front by front, each in the order of ``front``, and with the same rows taking part.
+    """
+    import pyarrow as pa
+
+    assert most >= 1, "there is at least the front"
+    kept, found = _ranked(table, objectives, most=most)
+    if RANK in kept.column_names:
+        kept = kept.drop_columns([RANK])
+    column = pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])
+    return _sorted(kept.append_column(RANK, column), objectives, first=[(RANK, "ascending")])
+
+
+def _ranked(table: pa.Table, objectives: Sequence[str], *, most: int) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The rows on the first fronts, in the order of the table, and the rank of each."""
     import numpy as np
 
     places = np.flatnonzero(arrow.numbers(_is_candidate(table, objectives)) == 1.0)
-    found = values(table, objectives)[places]
+    found = ranks(values(table, objectives)[places], directions(objectives), most=most)
     # Positions all the way: a million rows of every column are not copied to keep a few.
-    kept = table.take(arrow.indices(places[is_nondominated(found, directions(objectives))]))
-    order: list[tuple[str, str]] = [
+    return table.take(arrow.indices(places[found > 0])), found[found > 0]
+
+
+def _sorted(table: pa.Table, objectives: Sequence[str], *, first: Sequence[tuple[str, str]] = ()) -> pa.Table:
+    order = [
         (name, "descending" if better == "higher" else "ascending")
         for name, better in zip(objectives, directions(objectives), strict=True)
     ]
-    return kept.sort_by([*order, *([("trial", "ascending")] if "trial" in kept.column_names else [])])
+    ties = [(name, "ascending") for name in ("trial", "study") if name in table.column_names]
+    return table.sort_by([*first, *order, *ties])
 
 
 def candidates(table: pa.Table, objectives: Sequence[str]) -> pa.Table:

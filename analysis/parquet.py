@@ -3,44 +3,80 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import WrongInput
 from analysis.object_path import ObjectPath
-from analysis.schema import check_schema_version
+from analysis.schema import schema_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-__all__ = ["opened", "read", "write"]
+__all__ = ["Loaded", "load", "read", "write"]
 
 DATED = b"prunefront.dated"
 """What a file on an object store says in its metadata of its date, since nobody can set the object's own."""
+LARGE = 4 * 2**20
+"""Bytes of an object from which single columns are asked for; a smaller one comes whole, in one round trip."""
+
+Choose = Callable[[Sequence[str], int], Sequence[str]]
+"""From a file's columns and its schema version to the columns that are read."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read of a file."""
+
+    table: pa.Table
+    version: int
+    """The schema version that it was written with."""
+    dated: int
+    """Its date, ns since 1970."""
+
+
+def load(path: Path, *, choose: Choose | None = None, cure: str = "") -> Loaded:
+    """Read the columns of a file that are chosen, all where nothing chooses.
+
+    Raises FileNotFoundError where there is none, WrongInput, with the ``cure``, for a damaged one, one that is not ours
+    and one of a newer schema.
+    """
+    import pyarrow as pa
+
+    if not isinstance(path, ObjectPath):
+        # Before the file is opened: one that is replaced in between is newer than is said.
+        dated = path.stat().st_mtime_ns
+        with _damage_named(path, cure):
+            return _load(path, path, dated, choose)
+    if choose is not None and path.stat().st_size >= LARGE:
+        # Whether the store failed or the file is damaged the whole object tells.
+        with suppress(OSError, pa.ArrowException):
+            return path.read_parts(lambda file: _load(path, file, 0, choose))
+    whole = pa.BufferReader(path.read_bytes())
+    with _damage_named(path, cure):
+        return _load(path, whole, 0, choose)
+
+
+def _load(path: Path, source: Any, dated: int, choose: Choose | None) -> Loaded:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source, pre_buffer=isinstance(path, ObjectPath)) as file:
+        said = file.schema_arrow.metadata or {}
+        version = schema_version(said, where=str(path))
+        wanted = None if choose is None else list(choose(file.schema_arrow.names, version))
+        return Loaded(file.read(columns=wanted), version, int(said.get(DATED, dated)))
 
 
 @contextmanager
-def opened(path: Path, *, cure: str = "") -> Iterator[tuple[pq.ParquetFile, int]]:
-    """Open a file inside the block; yields it and its date [ns since 1970].
-
-    Raises FileNotFoundError where there is none, WrongInput, with the ``cure``, for a damaged one or another schema.
-    """
+def _damage_named(path: Path, cure: str) -> Iterator[None]:
+    """Say in one line that what is read inside the block is not a whole Parquet file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    source: Any = path
-    if isinstance(path, ObjectPath):
-        source = pa.BufferReader(path.read_bytes())  # a store that does not answer has damaged no file
     try:
-        # Before the file is opened: one that is replaced in between is newer than is said.
-        dated = path.stat().st_mtime_ns if source is path else 0
-        with pq.ParquetFile(source) as file:
-            said = file.schema_arrow.metadata or {}
-            check_schema_version(said, where=str(path))
-            yield file, int(said.get(DATED, dated))
+        yield
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -50,9 +86,8 @@ def opened(path: Path, *, cure: str = "") -> Iterator[tuple[pq.ParquetFile, int]
 
 
 def read(path: Path) -> pa.Table:
-    """Read a file; raises FileNotFoundError where there is none, WrongInput for a damaged one or another schema."""
-    with opened(path) as (file, _):
-        return file.read()
+    """Read a file; raises FileNotFoundError where there is none, WrongInput for a damaged one or a newer schema."""
+    return load(path).table
 
 
 def write(table: pa.Table, path: Path, *, dated: int | None = None) -> None:

@@ -26,12 +26,14 @@ __all__ = [
     "SCHEMA_VERSION",
     "Column",
     "arrow_schema",
-    "check_schema_version",
     "measure",
     "parquet_schema",
+    "readable",
+    "schema_version",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What this version writes; it reads every version from 1 on (see ``analysis.migration``)."""
 
 DENSE = "dense"
 """The `method` of the row that holds the unpruned network's measures: a study's point of reference."""
@@ -54,6 +56,8 @@ class Column:
     unit: str = ""
     better: Literal["higher", "lower", ""] = ""
     taken: Taken = ""
+    about: str = ""
+    """What it holds and when it is null, for whoever reads the files without us."""
 
     @property
     def axis(self) -> str:
@@ -61,11 +65,14 @@ class Column:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
-def _columns(group: Group, **kinds: Kind) -> tuple[Column, ...]:
-    return tuple(
-        Column(name.removesuffix("_"), kind, group, label=name.removesuffix("_").replace("_", " "))
-        for name, kind in kinds.items()
-    )
+def _columns(group: Group, **given: Kind | tuple[Kind, str]) -> tuple[Column, ...]:
+    """Columns of a group, each with its kind, or with its kind and what it holds."""
+    columns = []
+    for name, said in given.items():
+        kind, about = said if isinstance(said, tuple) else (said, "")
+        called = name.removesuffix("_")
+        columns.append(Column(called, kind, group, label=called.replace("_", " "), about=about))
+    return tuple(columns)
 
 
 def _measure(
@@ -76,54 +83,61 @@ def _measure(
     kind: Kind = "float",
     *,
     taken: Taken = "at the end",
+    about: str = "",
 ) -> Column:
-    return Column(name, kind, "measure", label, unit, better, taken)
+    return Column(name, kind, "measure", label, unit, better, taken, about)
 
 
 IDENTITY = _columns(
-    "identity", study="string", trial="string", network="string", width="float", data="string", seed="int"
+    "identity",
+    study=("string", "the study's folder when the trial ran; where several are read, what tells them apart"),
+    trial=("string", "16 hex digits: a hash of recipe, network, data and seed, the same on every machine"),
+    network=("string", "the network's name in the spec"),
+    width=("float", "the factor of its layers' widths"),
+    data=("string", "the data set's name in the spec"),
+    seed=("int", "the seed of weights and order of images"),
 )
 
 RECIPE = _columns(
     "recipe",
-    method="string",
-    ratio="float",
-    lambda_="float",
-    p="float",
-    a="float",
-    delta="float",
-    statistic="string",
-    penalty="string",
-    schedule="string",
-    rounds="int",
-    recovery_epochs="int",
-    apply="string",
-    linear="string",
-    quantisation="string",
+    method=("string", "the pruning method; `dense` for the row of the unpruned network"),
+    ratio=("float", "the share of units asked to go"),
+    lambda_=("float", "the strength of the penalty on batch-norm scales"),
+    p=("float", "the exponent of the penalty lp"),
+    a=("float", "the shape of the penalty tl1"),
+    delta=("float", "of mixed lists: 0 ranks by parameters, 1 by relevance"),
+    statistic=("string", "how a unit's values become one score"),
+    penalty=("string", "the penalty on batch-norm scales"),
+    schedule=("string", "`one-shot`, `stepwise` or `polynomial`"),
+    rounds=("int", "rounds of cutting and recovering, of schedules that have several"),
+    recovery_epochs=("int", "epochs of training after each cut"),
+    apply=("string", "how a cut is carried out: `remove`, `mask` or `zero`"),
+    linear=("string", "what a channel method does with hidden linear layers"),
+    quantisation=("string", "how the network was quantised"),
 )
 
 OUTCOME = _columns(
     "outcome",
-    state="string",
-    error="string",
-    epochs="int",
-    epochs_reused="int",
-    ratio_achieved="float",
-    floored="int",
-    ratio_reason="string",
+    state=("string", "`complete`, `stopped` at a rung, or `failed`"),
+    error=("string", "of a failed trial: the exception's class and message"),
+    epochs=("int", "epochs of training that lead to the network, whoever ran them"),
+    epochs_reused=("int", "those of them that other trials had run: this one ran `epochs - epochs_reused`"),
+    ratio_achieved=("float", "the share of units that went"),
+    floored=("int", "units kept because their layer would have been left with too few"),
+    ratio_reason=("string", "why `ratio_achieved` is not the ratio asked for; null where it is"),
 )
 
 MEASURES = (
-    _measure("val_accuracy", "validation accuracy", "", "higher"),
-    _measure("val_loss", "validation loss", "nats", "lower"),
+    _measure("val_accuracy", "validation accuracy", "", "higher", about="share of validation images whose class was found"),
+    _measure("val_loss", "validation loss", "nats", "lower", about="mean cross-entropy over the validation images"),
     _measure("val_accuracy_before", "validation accuracy before recovery", "", "higher", taken="at the cut"),
     _measure("val_loss_before", "validation loss before recovery", "nats", "lower", taken="at the cut"),
     _measure("train_accuracy", "training accuracy", "", "higher"),
-    _measure("sparsity", "sparsity", "", "higher"),
-    _measure("params", "parameters", "", "lower", "int"),
-    _measure("macs", "multiply-accumulates", "MACs", "lower", "int"),
+    _measure("sparsity", "sparsity", "", "higher", about="1 - nonzero weights / weights of the dense network"),
+    _measure("params", "parameters", "", "lower", "int", about="weights as they are stored, batch norm included"),
+    _measure("macs", "multiply-accumulates", "MACs", "lower", "int", about="multiply-accumulates of one image, by the shapes that are stored"),
     _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
-    _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int"),
+    _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int", about="gzip level 6"),
     _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),
     _measure("latency_ms", "latency, median", "ms", "lower", taken="of the artefact"),
     _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower", taken="of the artefact"),
@@ -131,7 +145,7 @@ MEASURES = (
     _measure("latency_ms_std", "latency, standard deviation", "ms", "lower", taken="of the artefact"),
     _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower", taken="of the artefact"),
     _measure("torch_latency_ms", "latency in torch, median", "ms", "lower", taken="when asked for"),
-    _measure("peak_memory", "peak memory", "bytes", "lower", "int"),
+    _measure("peak_memory", "peak memory", "bytes", "lower", "int", about="counted, not observed: of one image"),
 )
 
 OBJECTIVES = tuple(column.name for column in MEASURES if column.taken in {"at the end", "when asked for"})
@@ -139,14 +153,14 @@ OBJECTIVES = tuple(column.name for column in MEASURES if column.taken in {"at th
 
 PROVENANCE = _columns(
     "provenance",
-    started="string",
-    seconds="float",
-    worker="string",
-    device="string",
-    precision="string",
-    torch="string",
-    version="string",
-    classes="int",
+    started=("string", "when the trial began, ISO 8601, UTC"),
+    seconds=("float", "wall-clock seconds of its worker, waiting for others' stages included"),
+    worker=("string", "the worker's host and process"),
+    device=("string", "the processor it was trained on"),
+    precision=("string", "the numbers it was trained in"),
+    torch=("string", "torch's version"),
+    version=("string", "prunefront's version"),
+    classes=("int", "classes of the data set: guessing has an accuracy of 1 / classes"),
 )
 
 COLUMNS = (*IDENTITY, *RECIPE, *OUTCOME, *MEASURES, *PROVENANCE)
@@ -231,11 +245,25 @@ def parquet_schema(columns: Iterable[Column]) -> pa.Schema:
     )
 
 
-def check_schema_version(metadata: Mapping[bytes, bytes] | None, *, where: str) -> None:
-    """Refuse a Parquet file that this version cannot read; raises WrongInput naming file and versions."""
-    found = (metadata or {}).get(b"prunefront_schema", b"none").decode()
-    if found != str(SCHEMA_VERSION):
+def schema_version(metadata: Mapping[bytes, bytes] | None, *, where: str) -> int:
+    """The schema version that a Parquet file's metadata names, from 1 to ``SCHEMA_VERSION``.
+
+    Raises WrongInput, with the file, for one that we did not write and for one of a newer prunefront.
+    """
+    found = (metadata or {}).get(b"prunefront_schema")
+    if found is None:
+        raise WrongInput(f"{where} was not written by prunefront: its metadata names no prunefront_schema")
+    return readable(found.decode("utf-8", "replace"), where=where)
+
+
+def readable(version: object, *, where: str) -> int:
+    """``version`` as a number, where this prunefront reads it; raises WrongInput for any other."""
+    said = str(version)
+    if not said.isdecimal() or len(said) > 9 or int(said) < 1:
+        raise WrongInput(f"{where} has schema version {said:.20}: accepted are 1 to {SCHEMA_VERSION}")
+    if int(said) > SCHEMA_VERSION:
         raise WrongInput(
-            f"{where} has schema version {found}, this prunefront reads version {SCHEMA_VERSION}: "
-            "read it with the version that wrote it, or run the study again"
+            f"{where} has schema version {said:.20}, this prunefront reads versions up to {SCHEMA_VERSION}: "
+            "it was written by a newer one, read it with that"
         )
+    return int(said)

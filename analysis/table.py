@@ -1,4 +1,4 @@
-"""A study's rows as one table: read from a study folder, compacted into it, narrowed by an expression.
+"""Studies' rows as one table: read from their folders, compacted into them, narrowed by an expression.
 
 ``rows/TRIAL.json`` is the source of truth, one file per finished trial; ``trials.parquet`` holds the same
 rows compacted, so that ten thousand of them are read in milliseconds, and may be stale or absent.
@@ -7,59 +7,130 @@ rows compacted, so that ten thousand of them are read in milliseconds, and may b
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow, parquet
+from analysis import arrow, expression, parquet
+from analysis.declared import check_row, in_schema, joined, kind_of, migrated
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
-from analysis.object_path import ObjectPath, each, scan
+from analysis.migration import older_names
+from analysis.object_path import Entry, ObjectPath, each, path_of, scan
 from analysis.row import read_row
 from analysis.schema import COLUMNS, Kind, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "read", "where"]
+__all__ = ["compact", "labels", "read", "where"]
 
 PARQUET = "trials.parquet"
 ROWS = "rows"
 
-_HOLDS: dict[Kind, tuple[type, ...]] = {
-    "string": (str,),
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-}
-_LARGEST = 2**63 - 1
 _PUT_NS = 10 * 10**9
 """An object is dated to when its put began: a row may be that much older than its first reader could have known."""
+_DECLARED: dict[str, Kind] = {column.name: column.kind for column in COLUMNS}
 
 
-def read(study: Path, *, columns: Collection[str] | None = None, damage: list[str] | None = None) -> pa.Table:
-    """Every row of a study, newest version of each trial, in no particular order.
+def read(
+    *studies: Path | str,
+    columns: Collection[str] | None = None,
+    where: str = "",
+    damage: list[str] | None = None,
+) -> pa.Table:
+    """Every row of some studies, newest version of each trial, study by study, in no particular order within one.
 
-    ``columns`` limits what is read: names that the study does not have are passed over. Columns of the schema
-    that no row has are there, filled with null; a study without rows gives a table of length zero.
+    Studies may be running: nothing is locked and nothing written. Taken from ``trials.parquet`` are the trials whose
+    row in ``rows/`` is older than it; all others are read from ``rows/``, so that the answer does not depend on when
+    the study was last compacted. What older versions wrote is given as this one would have written it.
 
-    Taken from ``trials.parquet`` are the trials whose row in ``rows/`` is older than it; all others are read
-    from ``rows/``, so that the answer does not depend on when the study was last compacted.
+    Columns of the schema that no row has are there, filled with null, and so are knobs that only some of the studies
+    have. Where several are read, ``study`` holds what tells them apart (see ``labels``). A study without rows gives none.
 
-    Raises WrongInput if there is no such study, if the Parquet file is truncated or of another schema
-    version, or if a row is not a flat JSON object of the columns' types. Where ``damage`` is given such files are
-    passed over instead, and it gets a line for each.
+    Args:
+        studies: Their folders, or their addresses (s3://BUCKET/STUDY, gs://BUCKET/STUDY).
+        columns: What is read and given, else every column; names that there are not are passed over.
+        where: The rows that are given (see ``analysis.expression``), else all.
+        damage: Where it is given, files that cannot be read are passed over, and it gets a line for each.
+
+    Raises:
+        WrongInput: There is no such study, one is named twice, a Parquet file is damaged, not ours or of a newer
+            schema, a row is not a flat JSON object of the columns' types, or ``where`` cannot be used.
     """
+    paths = [path_of(study) if isinstance(study, str) else study for study in studies]
+    called = labels(paths)
+    needed = None if columns is None else {*columns, *expression.names(where)}
+    parts = [_read_one(path, columns=needed, damage=damage) for path in paths]
+    table = parts[0] if len(parts) == 1 else _together(parts, called)
+    if not where:
+        return table
+    if needed is not None and not set(expression.names(where)) <= set(table.column_names):
+        expression.where(read(*paths, damage=[]), where)  # says which name is wrong, and all that there are
+    found = expression.where(table, where)
+    return found if columns is None else found.select([name for name in found.column_names if name in columns])
+
+
+def labels(studies: Sequence[Path]) -> list[str]:
+    """What tells some studies apart: the folders' names, or, where two have the same, the paths as they were given.
+
+    Raises WrongInput where none is named, or one twice.
+
+    >>> labels([Path("runs/a"), Path("runs/b"), Path("old/a")])
+    ['runs/a', 'b', 'old/a']
+    """
+    if not studies:
+        raise WrongInput("at least one study is needed")
+    places = [study.resolve() for study in studies]
+    for position, place in enumerate(places):
+        if place in places[:position]:
+            raise WrongInput(f"{studies[position]} is named twice: name each study once")
+    times = Counter(place.name for place in places)
+    return [place.name if times[place.name] == 1 else str(study) for place, study in zip(places, studies, strict=True)]
+
+
+def _together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
+    """One table of several studies, with the columns of all of them."""
+    import pyarrow as pa
+
+    kinds: dict[str, Kind] = {}
+    seen: dict[str, str] = {}
+    for part, label in zip(parts, called, strict=True):
+        for field in part.schema:
+            own = kind_of(field.type)
+            known = kinds.get(field.name)
+            if known not in {None, own} and {known, own} != {"int", "float"} and part[field.name].null_count < len(part):
+                raise WrongInput(
+                    f"column {field.name} holds {known} values in {seen[field.name]} and {own} values in {label}: "
+                    "analyse them apart"
+                )
+            kinds[field.name] = joined(known, own)
+            seen.setdefault(field.name, label)
+    full = arrow_schema({name: kind for name, kind in kinds.items() if name not in _DECLARED})
+    schema = pa.schema([field for field in full if field.name in kinds], metadata=full.metadata)
+    whole = []
+    for part, label in zip(parts, called, strict=True):
+        fitted = in_schema(part, schema, where=label)
+        if "study" in kinds:
+            told = pa.repeat(arrow.scalar(label), len(part))
+            fitted = fitted.set_column(schema.get_field_index("study"), schema.field("study"), told)
+        whole.append(fitted)
+    return pa.concat_tables(whole)
+
+
+def _read_one(study: Path, *, columns: Collection[str] | None, damage: list[str] | None) -> pa.Table:
     _check_exists(study)
+    files = _row_files(study)
     try:
-        compacted, since = _read_parquet(study / PARQUET, columns)
+        compacted, since = _read_parquet(study, columns, keyed=bool(files))
     except WrongInput as error:
         if damage is None:
             raise
         damage.append(str(error))
         compacted, since = None, 0
-    return _with_newer_rows(study, compacted, since=since, columns=columns, damage=damage)
+    return _with_newer_rows(study, files, compacted, since=since, columns=columns, damage=damage)
 
 
 def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
@@ -73,11 +144,11 @@ def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     """
     _check_exists(study)
     try:
-        compacted, since = _read_parquet(study / PARQUET, None)
+        compacted, since = _read_parquet(study, None, keyed=True)
     except WrongInput:
         compacted, since = None, 0
     listed = _now(study)
-    table = _with_newer_rows(study, compacted, since=since, columns=None, knobs=knobs)
+    table = _with_newer_rows(study, _row_files(study), compacted, since=since, columns=None, knobs=knobs)
     path = study / PARQUET
     parquet.write(table, path, dated=listed)
     return path
@@ -109,21 +180,43 @@ def _check_exists(study: Path) -> None:
     raise WrongInput(f"there is no study at {study}: {cure}")
 
 
-def _read_parquet(path: Path, columns: Collection[str] | None) -> tuple[pa.Table | None, int]:
-    """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file."""
+def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) -> tuple[pa.Table | None, int]:
+    """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file.
+
+    With ``keyed`` the trials' names are among the columns, to be compared with the rows beside the file.
+    """
+    path = study / PARQUET
+
+    def chosen(names: Sequence[str], version: int) -> Sequence[str]:
+        if "trial" not in names:
+            raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
+        if columns is None:
+            return names
+        older = older_names({*columns, *(["trial"] if keyed else [])}, version)
+        return [name for name in names if name in older] or ["trial"]  # without columns there are no rows
+
     try:
-        with parquet.opened(path, cure=f"delete it, the rows in {ROWS}/ are used instead") as (file, since):
-            names = file.schema_arrow.names
-            if "trial" not in names:
-                raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
-            wanted = names if columns is None else [name for name in names if name in columns or name == "trial"]
-            return file.read(columns=wanted), since
+        loaded = parquet.load(path, choose=chosen, cure=f"delete it, the rows in {ROWS}/ are used instead")
     except FileNotFoundError:
         return None, 0
+    return migrated(loaded.table, loaded.version), loaded.dated
+
+
+def _row_files(study: Path) -> list[Entry]:
+    """The files of its rows, by name.
+
+    They are listed before trials.parquet is opened: one that is written later is as one that was written too late.
+    """
+    try:
+        found = [entry for entry in scan(study / ROWS) if entry.name.endswith(".json") and entry.name[0] != "."]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _with_newer_rows(
     study: Path,
+    files: Sequence[Entry],
     compacted: pa.Table | None,
     *,
     since: int,
@@ -135,14 +228,14 @@ def _with_newer_rows(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = _newer_rows(study / ROWS, compacted, since=since, damage=damage)
-    declared = {column.name: column.kind for column in COLUMNS} | dict(knobs or {})
-    old = {} if compacted is None else {field.name: _kind(field.type) for field in compacted.schema}
+    rows = _newer_rows(study / ROWS, files, compacted, since=since, damage=damage)
+    declared = _DECLARED | dict(knobs or {})
+    old = {} if compacted is None else {field.name: kind_of(field.type) for field in compacted.schema}
     further = {name: kind for name, kind in old.items() if name not in declared}
     whole = {}
     for path, row in rows.items():
         with _passed_over(damage):
-            _check_row(row, path, declared, further)
+            check_row(row, path, declared, further)
             whole[path] = row
     rows = whole
     schema = arrow_schema({**(knobs or {}), **further})
@@ -155,7 +248,7 @@ def _with_newer_rows(
         if rows:
             replaced = arrow.array([path.stem for path in rows], pa.string())
             compacted = compacted.filter(pc.invert(pc.is_in(compacted["trial"], value_set=replaced)))
-        parts.append(_in_schema(compacted, schema))
+        parts.append(in_schema(compacted, schema, where=str(study / PARQUET)))
     if rows or not parts:
         values = {field.name: [row.get(field.name) for row in rows.values()] for field in schema}
         parts.append(pa.table([arrow.array(values[field.name], field.type) for field in schema], schema=schema))
@@ -164,27 +257,27 @@ def _with_newer_rows(
 
 @contextmanager
 def _passed_over(damage: list[str] | None) -> Iterator[None]:
-    """Add to ``damage``, where it is given, why a file inside the block could not be read; one that went is none."""
+    """Add to ``damage``, where it is given, why a file inside the block could not be read.
+
+    One that went is none: a search that tries failed trials again takes their rows away.
+    """
     try:
         yield
-    except (WrongInput, FileNotFoundError) as error:
+    except FileNotFoundError:
+        pass
+    except WrongInput as error:
         if damage is None:
             raise
-        if isinstance(error, WrongInput):
-            damage.append(str(error))
+        damage.append(str(error))
 
 
 def _newer_rows(
-    folder: Path, compacted: pa.Table | None, *, since: int, damage: list[str] | None = None
+    folder: Path, files: Sequence[Entry], compacted: pa.Table | None, *, since: int, damage: list[str] | None = None
 ) -> dict[Path, dict[str, Any]]:
-    """Path → row of every row file that ``compacted`` lacks or that is not older than ``since``, by name."""
-    try:
-        files = [entry for entry in scan(folder) if entry.name.endswith(".json") and not entry.name.startswith(".")]
-    except FileNotFoundError:
-        return {}
+    """Path → row of every file that ``compacted`` lacks or that is not older than ``since``, in their order."""
     known = set(compacted["trial"].to_pylist()) if compacted is not None and files else set()
     newer = []
-    for entry in sorted(files, key=lambda entry: entry.name):
+    for entry in files:
         with _passed_over(damage):
             if entry.name.removesuffix(".json") not in known or entry.stat().st_mtime_ns >= since:
                 newer.append(folder / entry.name)
@@ -196,49 +289,3 @@ def _newer_rows(
 
     list(each(take, newer, at=folder))
     return {path: rows[path] for path in newer if path in rows}
-
-
-def _check_row(row: dict[str, Any], path: Path, declared: Mapping[str, Kind], further: dict[str, Kind]) -> None:
-    """Check the values against the declared kinds; add to ``further`` the kind of each further column.
-
-    Arrow cannot be left to do it: it stores 1.5 in an integer column as 1, without a word.
-    """
-    for name, value in row.items():
-        if value is None:
-            continue
-        kind = declared.get(name) or _joined(further.get(name), value)
-        if kind == "int" and isinstance(value, float) and value.is_integer():
-            row[name] = value = int(value)
-        fits = isinstance(value, _HOLDS.get(kind, ())) and (kind == "bool" or not isinstance(value, bool))
-        if not fits or (isinstance(value, int) and abs(value) > _LARGEST):
-            raise WrongInput(f"{path}: column {name} holds {kind} values, got {value!r:.60}")
-        if name not in declared:
-            further[name] = kind
-
-
-def _joined(kind: Kind | None, value: object) -> Kind:
-    """The kind that a further column needs to hold ``value`` too: an integer column becomes a float column."""
-    kinds: dict[type, Kind] = {bool: "bool", int: "int", float: "float"}
-    own = kinds.get(type(value), "string")
-    return "float" if {kind, own} == {"int", "float"} else kind or own
-
-
-def _kind(arrow_type: pa.DataType) -> Kind:
-    import pyarrow.types as types
-
-    if types.is_boolean(arrow_type):
-        return "bool"
-    if types.is_integer(arrow_type):
-        return "int"
-    return "float" if types.is_floating(arrow_type) else "string"
-
-
-def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``table`` with exactly the columns of ``schema``; those that it lacks are null."""
-    import pyarrow as pa
-
-    columns: Iterable[Any] = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.table(list(columns), schema=schema)

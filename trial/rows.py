@@ -11,8 +11,8 @@ from typing import Any
 
 from analysis.errors import WorkFailed, WrongInput
 from analysis.object_path import each
-from analysis.row import read_row
-from analysis.schema import COLUMNS, DENSE
+from analysis.row import VERSION, read_row
+from analysis.schema import COLUMNS, DENSE, SCHEMA_VERSION
 from trial.experiment import Experiment
 from trial.recipe import columns, trial_id
 from trial.store import write_durably
@@ -31,7 +31,7 @@ def write(study: Path, row: Row) -> None:
     """Write the row, complete and on the disk before it has its name; it replaces an earlier row of its trial."""
     folder = study / "rows"
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / f"{row['trial']}.json", json.dumps(row, allow_nan=False).encode())
+    write_durably(folder / f"{row['trial']}.json", json.dumps({VERSION: SCHEMA_VERSION, **row}, allow_nan=False).encode())
 
 
 def remove(study: Path, row: Row) -> None:

@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from analysis.schema import SCHEMA_VERSION
+
 METHODS = ("filter-l1", "magnitude-global", "random-channels", "slimming")
 DENSE_ROW: dict[str, Any] = {
     "study": "made-up",
@@ -42,7 +44,6 @@ def rows(count: int = 60, *, seed: int = 0) -> list[dict[str, Any]]:
             "penalty": chance.choice(["l1", "tl1"]) if method == "slimming" else None,
             "scope": chance.choice(["layer", "global"]) if method == "filter-l1" else None,
             "schedule": "one-shot",
-            "rounds": 1,
             "recovery_epochs": 4,
             "val_accuracy": round(0.94 - weakness * ratio**3 * chance.uniform(0.7, 1.6) - chance.uniform(0, 0.02), 4),
             "val_loss": round(0.25 + ratio * weakness, 4),
@@ -67,5 +68,5 @@ def write(study: Path, made: list[dict[str, Any]]) -> Path:
     """One JSON file per row, as trials leave them."""
     (study / "rows").mkdir(parents=True, exist_ok=True)
     for row in made:
-        (study / "rows" / f"{row['trial']}.json").write_text(json.dumps(row))
+        (study / "rows" / f"{row['trial']}.json").write_text(json.dumps({"schema": SCHEMA_VERSION, **row}))
     return study
