@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.arguments import Json, Study
+from analysis.arguments import Json, Studies, Study
 from analysis.errors import WrongInput
 
 __all__ = ["app"]
@@ -29,6 +29,79 @@ def front(
     from analysis.front_command import print_front
 
     print_front(study, objectives=objectives, where=where, as_json=json)
+
+
+@app.command()
+def importance(
+    studies: Studies,
+    objectives: Annotated[
+        str, typer.Option(help="Measures, joined by commas. [default: what the first study was searched for]")
+    ] = "",
+    where: Annotated[
+        str, typer.Option(help="Trials to learn from, such as \"method == 'slimming'\".", show_default=False)
+    ] = "",
+    dependence: Annotated[
+        str,
+        typer.Option(
+            help="Knobs, joined by commas, on which each objective's dependence is told. "
+            "[default: accuracy's on ratio, lambda, p, a, delta]"
+        ),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Say which knobs matter for which objective, which act together, and how accuracy depends on them."""
+    from analysis.importance_command import print_importance
+
+    print_importance(studies, objectives=objectives, where=where, dependence=dependence, as_json=json)
+
+
+@app.command()
+def pick(
+    studies: Studies,
+    lowest: Annotated[
+        list[str] | None, typer.Option(help="A measure: the network with its lowest value.", show_default=False)
+    ] = None,
+    highest: Annotated[
+        list[str] | None, typer.Option(help="A measure: the network with its highest value.", show_default=False)
+    ] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="The network from which on each objective gets dearer.")] = False,
+    least: Annotated[
+        list[str] | None,
+        typer.Option("--min", help="MEASURE=NUMBER that it has at least, such as val_accuracy=.9.", show_default=False),
+    ] = None,
+    most: Annotated[
+        list[str] | None,
+        typer.Option("--max", help="MEASURE=NUMBER that it has at most, such as bytes=2MB.", show_default=False),
+    ] = None,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MEASURE=NUMBER: by so much worse than the dense network at most, such as val_accuracy=.01.",
+            show_default=False,
+        ),
+    ] = None,
+    objectives: Annotated[
+        str,
+        typer.Option(
+            help="Measures, joined by commas, that are traded for one another. [default: those named, else the study's]"
+        ),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Pick the network to ship: its recipe, why it, and what a little more of each objective would cost."""
+    from analysis.pick_command import print_picks
+
+    print_picks(
+        studies,
+        lowest=lowest or [],
+        highest=highest or [],
+        knee=knee,
+        least=least or [],
+        most=most or [],
+        within=within or [],
+        objectives=objectives,
+        as_json=json,
+    )
 
 
 @app.command()

@@ -86,6 +86,9 @@ class Importance:
 
     objective: str
     trials: int
+    """So many the forest learned from."""
+    of: int
+    """Out of so many that have the objective."""
     explained: float
     """R² of the forest on trials it has not seen, at most 1; from 0 down it has learned nothing."""
     knobs: Mapping[str, Effect]
@@ -139,6 +142,7 @@ def learn(table: pa.Table, objective: str, *, seed: int = 0) -> Forests:
     import numpy as np
 
     rows = _rows(table, objective)
+    every = len(rows)
     chance = np.random.default_rng(seed)
     if len(rows) > MOST:
         rows = rows.take(arrow.indices(np.sort(chance.choice(len(rows), MOST, replace=False))))
@@ -157,7 +161,7 @@ def learn(table: pa.Table, objective: str, *, seed: int = 0) -> Forests:
     if not math.sqrt(spread) > 1e-12 * max(abs(float(target.mean())), 1e-300):
         raise WrongInput(f"{objective} is {target[0]:g} in all {len(rows)} networks: nothing can matter for it")
     folds = [chance.permutation(distinct)[recipes] % FOLDS for _ in range(1 if len(rows) >= MANY else 2)]
-    return Forests(objective, found, target, tuple(folds), seed)
+    return Forests(objective, found, target, tuple(folds), every, seed)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ class Forests:
     target: NDArray[np.float64]
     folds: tuple[NDArray[np.int64], ...]
     """For each repetition the fold, 0 to 4, in which a trial is not seen."""
+    of: int
     seed: int
 
     def importance(self, *, pairs: bool = True) -> Importance:
@@ -182,6 +187,7 @@ class Forests:
         return Importance(
             objective=self.objective,
             trials=len(self.target),
+            of=self.of,
             explained=1.0 - left / (len(self.folds) * len(self.target) * spread),
             knobs=effects,
             pairs={(pair[0], pair[1]): effect for pair, effect in together.items()},

@@ -113,7 +113,9 @@ def own_scales(values: NDArray[np.float64], directions: Sequence[Direction], /) 
     for column, direction in zip(values.T, directions, strict=True):
         ends = float(column.min()), float(column.max())
         worst, best = ends if direction == "higher" else ends[::-1]
-        found.append(Scale(worst=worst if worst != best else best - (1.0 if direction == "higher" else -1.0), best=best))
+        found.append(
+            Scale(worst=worst if worst != best else best - (1.0 if direction == "higher" else -1.0), best=best)
+        )
     return found
 
 
@@ -174,9 +176,7 @@ def hypervolume_to(
     return float(moocore.hypervolume(gains, ref=0.0, maximise=True)) if len(gains) else 0.0
 
 
-def epsilon_additive(
-    values: NDArray[np.float64], reference: NDArray[np.float64], scales: Sequence[Scale], /
-) -> float:
+def epsilon_additive(values: NDArray[np.float64], reference: NDArray[np.float64], scales: Sequence[Scale], /) -> float:
     """Additive epsilon of ``values`` to the set ``reference``, both in their measures' own units, in [−1, 1].
 
     0 where nothing in the reference set beats ``values`` anywhere; below where each of it is beaten in every objective.
@@ -238,5 +238,7 @@ def _lattice(objectives: int) -> NDArray[np.float64]:
     while math.comb(steps + objectives, objectives - 1) <= WEIGHTS and steps < WEIGHTS:
         steps += 1
     # Stars and bars: the gaps between the bars are the weights in steps.
-    bars = [(-1, *chosen, steps + objectives - 1) for chosen in combinations(range(steps + objectives - 1), objectives - 1)]
+    bars = [
+        (-1, *chosen, steps + objectives - 1) for chosen in combinations(range(steps + objectives - 1), objectives - 1)
+    ]
     return (np.diff(np.array(bars), axis=1) - 1) / steps

@@ -128,14 +128,23 @@ OUTCOME = _columns(
 )
 
 MEASURES = (
-    _measure("val_accuracy", "validation accuracy", "", "higher", about="share of validation images whose class was found"),
+    _measure(
+        "val_accuracy", "validation accuracy", "", "higher", about="share of validation images whose class was found"
+    ),
     _measure("val_loss", "validation loss", "nats", "lower", about="mean cross-entropy over the validation images"),
     _measure("val_accuracy_before", "validation accuracy before recovery", "", "higher", taken="at the cut"),
     _measure("val_loss_before", "validation loss before recovery", "nats", "lower", taken="at the cut"),
     _measure("train_accuracy", "training accuracy", "", "higher"),
     _measure("sparsity", "sparsity", "", "higher", about="1 - nonzero weights / weights of the dense network"),
     _measure("params", "parameters", "", "lower", "int", about="weights as they are stored, batch norm included"),
-    _measure("macs", "multiply-accumulates", "MACs", "lower", "int", about="multiply-accumulates of one image, by the shapes that are stored"),
+    _measure(
+        "macs",
+        "multiply-accumulates",
+        "MACs",
+        "lower",
+        "int",
+        about="multiply-accumulates of one image, by the shapes that are stored",
+    ),
     _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
     _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int", about="gzip level 6"),
     _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),

@@ -101,7 +101,11 @@ def _together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
         for field in part.schema:
             own = kind_of(field.type)
             known = kinds.get(field.name)
-            if known not in {None, own} and {known, own} != {"int", "float"} and part[field.name].null_count < len(part):
+            if (
+                known not in {None, own}
+                and {known, own} != {"int", "float"}
+                and part[field.name].null_count < len(part)
+            ):
                 raise WrongInput(
                     f"column {field.name} holds {known} values in {seen[field.name]} and {own} values in {label}: "
                     "analyse them apart"

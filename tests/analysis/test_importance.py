@@ -64,7 +64,7 @@ def known(values: np.ndarray, truth, *, names: str) -> Forests:
         decides={},
     )
     fold = np.random.default_rng(1).permutation(len(values)) % 5
-    return Forests("val_accuracy", found, truth(values), (fold,), 0)
+    return Forests("val_accuracy", found, truth(values), (fold,), len(values), 0)
 
 
 def effects(forests: Forests, truth, sets):
@@ -307,4 +307,5 @@ def test_unknown_names_are_said():
 
 def test_many_trials_are_drawn_from():
     rows = made(1_300, lambda row: row["ratio"])
-    assert len(learn(rows, "val_accuracy").target) == module.MOST
+    learned = learn(rows, "val_accuracy")
+    assert (len(learned.target), learned.of) == (module.MOST, 1_300)
