@@ -16,19 +16,42 @@ app = typer.Typer()
 
 @app.command()
 def front(
-    study: Study,
+    study: Studies,
     objectives: Annotated[
         str, typer.Option(help="Measures, joined by commas. [default: what the study was searched for]")
     ] = "",
     where: Annotated[
         str, typer.Option(help="Rows to look at, such as \"ratio >= 0.5 and method == 'slimming'\".")
     ] = "",
+    by: Annotated[str, typer.Option(help="A front for each value of a column, such as method; or of several.")] = "",
+    ranks: Annotated[int, typer.Option(min=1, help="So many fronts, each without the networks of those before.")] = 1,
+    thin: Annotated[
+        float | None,
+        typer.Option(help="Show fewer: no other is better by more than this share of the scale.", show_default=False),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Unscaled hypervolume to this point, such as val_accuracy=.1,macs=3e8.")
+    ] = "",
+    indicators: Annotated[
+        bool, typer.Option("--indicators", help="Epsilon, IGD+, R2, and what each method adds to the front.")
+    ] = False,
+    over: Annotated[str, typer.Option(help="How the front grew over trials, seconds or epochs.")] = "",
     json: Json = False,
 ) -> None:
     """Print the networks that no other network beats, and how good they are together."""
-    from analysis.front_command import print_front
+    from analysis.front_command import Wish, print_front
 
-    print_front(study, objectives=objectives, where=where, as_json=json)
+    wish = Wish(
+        objectives=objectives,
+        where=where,
+        by=by,
+        ranks=ranks,
+        thin=thin,
+        reference=reference,
+        indicators=indicators,
+        over=over,
+    )
+    print_front(study, wish, as_json=json)
 
 
 @app.command()

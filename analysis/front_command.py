@@ -1,59 +1,213 @@
-"""``prunefront front``: from a study's folder and the options as typed to what is printed."""
+"""``prunefront front``: from studies' folders and the options as typed to what is printed."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from analysis import front_table, table
+from analysis import front_table, quality_table, table
 from analysis.errors import WrongInput
+from analysis.groups import grouped
 from analysis.pareto import check_objectives
-from analysis.summary import FrontSummary, study_constraints, study_objectives, summarise
+from analysis.summary import FrontSummary, shared_constraints, shared_objectives, summarise, thin_summary
 
-__all__ = ["print_front"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from analysis.constraints import Constraint
+
+__all__ = ["Wish", "print_front"]
 
 
-def print_front(study: Path, *, objectives: str, where: str, as_json: bool) -> None:
-    """Print a study's front: with rich on a terminal, plainly in a pipe, or as one JSON document.
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for, as it was typed; "" is not asked for."""
 
-    ``objectives`` are names joined by commas ("": the study's own), ``where`` an expression ("": every row). Rows
-    that do not meet the study's constraints take no part.
+    objectives: str = ""
+    """Names joined by commas; the studies' own where none is typed."""
+    where: str = ""
+    by: str = ""
+    """Columns joined by commas."""
+    ranks: int = 1
+    thin: float | None = None
+    reference: str = ""
+    indicators: bool = False
+    over: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is done with every group of rows."""
+
+    studies: Sequence[Path]
+    wish: Wish
+    objectives: tuple[str, ...]
+    corner: dict[str, float] | None
+    everything: pa.Table
+    constraints: tuple[Constraint, ...]
+
+    def summary(self, rows: pa.Table) -> FrontSummary:
+        found = summarise(
+            rows,
+            self.objectives,
+            reference=self.everything,
+            constraints=self.constraints,
+            corner=self.corner,
+            ranks=self.wish.ranks,
+        )
+        if len(self.studies) > 1:
+            found = replace(found, named=(*found.named, "study"))
+        if self.wish.thin is not None and len(found.front):
+            found = thin_summary(found, epsilon=self.wish.thin, scale_of=self.everything)
+        return found
+
+
+def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
+    """Print the front of some studies: with rich on a terminal, plainly in a pipe, or as one JSON document.
+
+    Rows that do not meet the studies' constraints take no part. Raises WrongInput where there is no front.
     """
-    named = _objectives(study, objectives)
-    rows = table.read(study)
+    objectives = _objectives(studies, wish.objectives)
+    with _named_after("--reference", wish.reference):
+        corner = _corner(wish.reference, objectives)
+    rows = table.read(*studies)
     if len(rows) == 0:
-        raise WrongInput(f"{study} has no rows yet: a front needs at least one finished trial")
-    chosen = table.where(rows, where) if where else rows
-    summary = summarise(chosen, named, reference=rows, constraints=study_constraints(study))
-    if len(summary.front) == 0:
-        raise WrongInput(_why_empty(summary, study, where))
+        raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
+    chosen = table.where(rows, wish.where) if wish.where else rows
+    asked = _Asked(studies, wish, objectives, corner, rows, shared_constraints(studies))
+    by = [name.strip() for name in wish.by.split(",")] if wish.by else []
+    with _named_after("--by", wish.by):
+        groups = grouped(chosen, by) if by else {(): chosen}
+    found = {name: asked.summary(group) for name, group in groups.items()}
+    if not any(len(summary.front) for summary in found.values()):
+        raise WrongInput(_why_empty(asked.summary(chosen), studies, wish.where))
+    further: list[dict[str, Any]] = [{} for _ in groups]
+    if wish.indicators or wish.over:
+        with _named_after("--over", wish.over):
+            further = quality_table.documents(
+                groups.values(),
+                rows,
+                objectives,
+                constraints=asked.constraints,
+                indicators=wish.indicators,
+                over=wish.over,
+            )
     if as_json:
-        document = front_table.document(summary, study=str(study), where=where or None)
-        sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
-    elif sys.stdout.isatty():
-        front_table.show(summary)
+        _print_json(studies, wish, by, found, further)
     else:
-        sys.stdout.write(front_table.plain(summary) + "\n")
+        _print_text(by, found, further)
 
 
-def _objectives(study: Path, typed: str) -> tuple[str, ...]:
+def _print_json(
+    studies: Sequence[Path],
+    wish: Wish,
+    by: Sequence[str],
+    found: dict[tuple[str, ...], FrontSummary],
+    further: Sequence[dict[str, Any]],
+) -> None:
+    names = [str(study) for study in studies]
+    said: dict[str, Any] = {"study": names[0]} if len(names) == 1 else {"studies": names}
+    said["where"] = wish.where or None
+    documents = [front_table.document(summary) | more for summary, more in zip(found.values(), further, strict=True)]
+    if by:
+        groups = [
+            {"group": dict(zip(by, values, strict=True)), **document}
+            for values, document in zip(found, documents, strict=True)
+        ]
+        whole = said | {"by": list(by), "groups": groups}
+    else:
+        whole = said | documents[0]
+    sys.stdout.write(json.dumps(whole, allow_nan=False) + "\n")
+
+
+def _print_text(
+    by: Sequence[str], found: dict[tuple[str, ...], FrontSummary], further: Sequence[dict[str, Any]]
+) -> None:
+    show: Callable[[FrontSummary], None] = front_table.show if sys.stdout.isatty() else _plain
+    first = True
+    for (values, summary), more in zip(found.items(), further, strict=True):
+        if by:
+            heading = ", ".join(f"{name} {value}" for name, value in zip(by, values, strict=True))
+            none = "" if len(summary.front) else f": {_why_none(summary)}"
+            sys.stdout.write(f"{'' if first else chr(10)}{heading}{none}\n")
+            first = False
+        if len(summary.front):
+            show(summary)
+            sys.stdout.writelines(f"{line}\n" for line in quality_table.lines(more))
+
+
+def _plain(summary: FrontSummary) -> None:
+    sys.stdout.write(front_table.plain(summary) + "\n")
+
+
+def _objectives(studies: Sequence[Path], typed: str) -> tuple[str, ...]:
     if not typed:
-        return study_objectives(study)
+        return shared_objectives(studies)
     named = tuple(name.strip() for name in typed.split(","))
-    try:
+    with _named_after("--objectives", typed):
         check_objectives(named)
-    except WrongInput as error:
-        raise WrongInput(f"{error} (--objectives)") from error
     return named
 
 
-def _why_empty(summary: FrontSummary, study: Path, where: str) -> str:
+def _corner(typed: str, objectives: Sequence[str]) -> dict[str, float] | None:
+    """The point of ``--reference``; None where none is typed."""
+    if not typed:
+        return None
+    from analysis.quality import reference_point
+
+    given: dict[str, float] = {}
+    for part in typed.split(","):
+        name, _, number = part.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            raise WrongInput(f"a reference is MEASURE=NUMBER, joined by commas, got {part!r:.60}") from None
+        if name.strip() in given:
+            raise WrongInput(f"{name.strip()} is named twice: name each once")
+        given[name.strip()] = value
+    return dict(zip(objectives, reference_point(given, objectives), strict=True))
+
+
+@contextmanager
+def _named_after(option: str, typed: str) -> Iterator[None]:
+    """Say which option was wrong."""
+    try:
+        yield
+    except WrongInput as error:
+        raise WrongInput(f"{error} ({option})" if typed else str(error)) from error
+
+
+def _called(studies: Sequence[Path]) -> str:
+    return str(studies[0]) if len(studies) == 1 else f"none of {', '.join(map(str, studies))}"
+
+
+def _why_none(summary: FrontSummary) -> str:
+    """Why a group has no front."""
+    if summary.complete == 0:
+        return f"none of {_rows(summary)} is complete"
+    if summary.unmet:
+        return front_table.none_meets(summary)
+    return f"none of {_rows(summary)} is complete with a number for each of {', '.join(summary.objectives)}"
+
+
+def _rows(summary: FrontSummary) -> str:
+    return f"the {summary.total} rows"
+
+
+def _why_empty(summary: FrontSummary, studies: Sequence[Path], where: str) -> str:
+    study = ", ".join(map(str, studies))
     rows = f"the {summary.total} rows of {study}" + (f" that --where {where!r} keeps" if where else "")
     if summary.total == 0:
         return f"no row of {study} fulfils --where {where!r}"
     if summary.complete == 0:
         return f"none of {rows} is complete: only complete networks can be on a front"
     if summary.unmet:
-        return f"{front_table.none_meets(summary)} ({study / 'spec.yaml'}: search.constraints)"
+        return f"{front_table.none_meets(summary)} ({studies[0] / 'spec.yaml'}: search.constraints)"
     return f"none of {rows} is complete with a number for each of {', '.join(summary.objectives)}"

@@ -89,7 +89,7 @@ def cells(summary: FrontSummary) -> Cells:
     """
     rows = summary.front.to_pylist()
     pruned = [row for row in rows if row.get("method") != DENSE]
-    outcome = {column.name for column in COLUMNS if column.group != "recipe"} | {"method", "ratio"}
+    outcome = {column.name for column in COLUMNS if column.group != "recipe"} | {"method", "ratio", *summary.named}
     knobs = [
         name
         for name in summary.front.column_names
@@ -101,6 +101,7 @@ def cells(summary: FrontSummary) -> Cells:
         if len(pruned) > 1 and len({row[name] for row in pruned}) == 1
     }
     headers = [
+        *summary.named,
         "trial",
         "method",
         "ratio",
@@ -123,10 +124,15 @@ def lines(summary: FrontSummary) -> list[str]:
     shared = cells(summary).shared
     if shared:
         said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
-    verb = "is" if len(summary.front) == 1 else "are"
-    size = f"{len(summary.front)} of {summary.compared} networks {verb} on the front"
+    if summary.thinned:
+        said.append(summary.thinned)
+    verb = "is" if summary.on_front == 1 else "are"
+    size = f"{summary.on_front} of {summary.compared} networks {verb} on the front"
     objectives = ", ".join(summary.objectives)
-    if summary.hypervolume is None:
+    if summary.reference is not None:
+        corner = ", ".join(f"{name} {value:g}" for name, value in summary.reference.items())
+        said.append(f"{size}; hypervolume {summary.hypervolume:.6g}, unscaled, to {corner} (objectives {objectives})")
+    elif summary.hypervolume is None:
         said.append(f"{size} (objectives {objectives})")
         said.append(f"hypervolume not given: {summary.no_hypervolume}")
     else:
@@ -134,9 +140,14 @@ def lines(summary: FrontSummary) -> list[str]:
     if summary.left_out:
         verb = "network lacks" if summary.left_out == 1 else "networks lack"
         said.append(f"{summary.left_out} complete {verb} an objective (or it is not finite) and took no part")
+    if summary.incomplete:
+        said.append(f"{summary.incomplete} of {summary.total} rows did not complete and took no part")
     if summary.unmet:
         verb = "network does" if summary.unmet == 1 else "networks do"
         said.append(f"{summary.unmet} {verb} not meet {listed(summary.constraints)} and took no part")
+    for name in summary.constant:
+        value = human(name, summary.front[name][0].as_py())
+        said.append(f"{name} is {value} for each of the {summary.compared} networks: it tells none from another")
     return said
 
 
@@ -169,6 +180,9 @@ def aligned(content: Cells) -> str:
 
 def show(summary: FrontSummary) -> None:
     """Draw the front on the terminal, with as many of its knobs as there is room for; ``lines`` are below it."""
+    if not len(summary.front):
+        sys.stdout.write("\n".join(lines(summary)) + "\n")
+        return
     from rich.console import Console
 
     console = Console()
@@ -191,7 +205,7 @@ def narrowed(
     from rich.measure import Measurement
 
     kept, left_out = list(range(len(content.headers))), list[str]()
-    stays = {"trial", "method", "ratio", *objectives}
+    stays = {"rank", "study", "trial", "method", "ratio", *objectives}
     spare = [at for at in kept if content.headers[at] not in stays]
     if not trial_stays:
         spare.insert(0, content.headers.index("trial"))
@@ -236,9 +250,12 @@ def document(summary: FrontSummary, **said: object) -> dict[str, Any]:
         "rows": summary.total,
         "complete": summary.complete,
         "left_out": summary.left_out,
+        "constant": list(summary.constant),
         "constraints": {each.measure: each.written for each in summary.constraints},
         "unmet": summary.unmet,
         "hypervolume": summary.hypervolume,
+        "hypervolume_reference": None if summary.reference is None else dict(summary.reference),
+        "on_front": summary.on_front,
         "front": [
             {name: value for name, value in row.items() if value is not None and not _is_unordered(value)}
             for row in summary.front.to_pylist()

@@ -4,16 +4,17 @@ Each objective is scaled so that 0 is its worst and 1 its best value: accuracies
 1, sparsity from 0 to 1, every cost and every loss from the dense network's value to 0. Values beyond are
 clipped. With A the front, R a reference set, both scaled, m objectives:
 
-- hypervolume: the share of the unit cube that A dominates, the reference being its worst corner  [Zitzler & Thiele 1998]
+- hypervolume: the share of the unit cube that A dominates, the reference being its worst corner
+  [Zitzler & Thiele 1998]
 - additive epsilon: max_{r∈R} min_{a∈A} max_j (r_j − a_j): how much must be added to every objective of A so that
-  nothing in R beats it                                                                               [Zitzler 2003]
-- IGD+: mean_{r∈R} min_{a∈A} √Σ_j max(r_j − a_j, 0)²                                                  [Ishibuchi 2015]
+  nothing in R beats it [Zitzler 2003]
+- IGD+: mean_{r∈R} min_{a∈A} √Σ_j max(r_j − a_j, 0)² [Ishibuchi 2015]
 - R2: mean over weights λ (λ_j ≥ 0, Σλ_j = 1) of min_{a∈A} max_j λ_j (1 − a_j), the reference being the best corner
   [Hansen & Jaszkiewicz 1998]. With two objectives the mean over all weights, exactly [Schäpermeier & Kerschke 2025];
   with others the mean over a simplex lattice of at most 500 weights.
 
-Hypervolume is better when higher, the other three when lower. No points count as a point in the worst corner. Mathematics
-is moocore's; it lets NaN and points beyond the reference through, so both are dealt with before.
+Hypervolume is better when higher, the other three when lower. No points count as a point in the worst corner. The
+mathematics is moocore's; it lets NaN and points beyond the reference through, so both are dealt with before.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def scaled(values: NDArray[np.float64], scales: Sequence[Scale], /) -> NDArray[n
         raise ValueError("values must not be NaN: leave those rows out first")
     worst = np.array([scale.worst for scale in scales])
     best = np.array([scale.best for scale in scales])
-    return np.clip((values - worst) / (best - worst), 0.0, 1.0)
+    shares: NDArray[np.float64] = np.clip((values - worst) / (best - worst), 0.0, 1.0)
+    return shares
 
 
 def hypervolume(values: NDArray[np.float64], scales: Sequence[Scale], /) -> float:

@@ -1,7 +1,7 @@
 """What older versions wrote, as this one would have written it: single rows here, whole tables in `analysis.declared`.
 
-A version's `Change` says, column by column, what became of its values in the next version. Rows and tables go through the
-same changes, one version after the other, so that the two cannot disagree. To change the schema: raise
+A version's `Change` says, column by column, what became of its values in the next version. Rows and tables go through
+the same changes, one version after the other, so that the two cannot disagree. To change the schema: raise
 ``schema.SCHEMA_VERSION``, add the entry for the version that it was, and leave files of that version beside the tests.
 """
 
@@ -34,7 +34,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Change:
-    """From one version to the next: columns that have new names (old → new), then values that are written differently."""
+    """From one version to the next: columns that have new names (old → new), then values written differently."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     values: tuple[Value, ...] = ()

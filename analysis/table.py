@@ -48,7 +48,7 @@ def read(
     the study was last compacted. What older versions wrote is given as this one would have written it.
 
     Columns of the schema that no row has are there, filled with null, and so are knobs that only some of the studies
-    have. Where several are read, ``study`` holds what tells them apart (see ``labels``). A study without rows gives none.
+    have. Where several are read, ``study`` holds what tells them apart (see ``labels``).
 
     Args:
         studies: Their folders, or their addresses (s3://BUCKET/STUDY, gs://BUCKET/STUDY).
@@ -96,22 +96,21 @@ def _together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
     kinds: dict[str, Kind] = {}
-    seen: dict[str, str] = {}
+    held: dict[str, str] = {}
     for part, label in zip(parts, called, strict=True):
         for field in part.schema:
             own = kind_of(field.type)
-            known = kinds.get(field.name)
-            if (
-                known not in {None, own}
-                and {known, own} != {"int", "float"}
-                and part[field.name].null_count < len(part)
-            ):
+            if part[field.name].null_count == len(part):
+                kinds.setdefault(field.name, own)
+                continue
+            known = kinds[field.name] if field.name in held else own
+            if known != own and {known, own} != {"int", "float"}:
                 raise WrongInput(
-                    f"column {field.name} holds {known} values in {seen[field.name]} and {own} values in {label}: "
-                    "analyse them apart"
+                    f"column {field.name} holds {known} values in {held[field.name]} and {own} values in {label}: "
+                    "read them apart"
                 )
             kinds[field.name] = joined(known, own)
-            seen.setdefault(field.name, label)
+            held.setdefault(field.name, label)
     full = arrow_schema({name: kind for name, kind in kinds.items() if name not in _DECLARED})
     schema = pa.schema([field for field in full if field.name in kinds], metadata=full.metadata)
     whole = []

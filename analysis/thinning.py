@@ -21,9 +21,9 @@ def thinned(values: NDArray[np.float64], scales: Sequence[Scale], /, *, epsilon:
     """Positions of the rows that stand for all: each row is at most ``epsilon`` better than one of them, anywhere.
 
     In every objective, scaled to [0, 1] by ``scales``: max_i min_{k kept} max_j (s_ij − s_kj) ≤ ε, so that the
-    additive epsilon of what is kept is at most ``epsilon``. The best row in each objective is always kept. The others are
-    chosen greedily, from the first row on: of those that stand for a row, the one that stands for most of the rest. That
-    is an ε-approximate set [Laumanns 2002], if not the smallest one.
+    additive epsilon of what is kept is at most ``epsilon``. The best row in each objective is always kept. The others
+    are chosen greedily, from the first row on: of those that stand for a row, the one that stands for most of the rest.
+    That is an ε-approximate set [Laumanns 2002], if not the smallest one.
 
     Args:
         values: Shape (n, m), a front in its measures' own units; no order is asked for.
@@ -58,8 +58,9 @@ def thinned(values: NDArray[np.float64], scales: Sequence[Scale], /, *, epsilon:
 
 def _stands_for(some: NDArray[np.float64], others: NDArray[np.float64], epsilon: float) -> NDArray[np.bool_]:
     """One claim per row of ``some`` and row of ``others``: that one is at most ``epsilon`` better anywhere."""
-    claims: NDArray[np.bool_] = (others[None, :, :] - some[:, None, :] <= epsilon).all(axis=2)
-    return claims
+    import numpy as np
+
+    return np.asarray((others[None, :, :] - some[:, None, :] <= epsilon).all(axis=2), dtype=np.bool_)
 
 
 def _counts(some: NDArray[np.float64], others: NDArray[np.float64], epsilon: float) -> NDArray[np.int64]:

@@ -31,7 +31,9 @@ def write(study: Path, row: Row) -> None:
     """Write the row, complete and on the disk before it has its name; it replaces an earlier row of its trial."""
     folder = study / "rows"
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / f"{row['trial']}.json", json.dumps({VERSION: SCHEMA_VERSION, **row}, allow_nan=False).encode())
+    write_durably(
+        folder / f"{row['trial']}.json", json.dumps({VERSION: SCHEMA_VERSION, **row}, allow_nan=False).encode()
+    )
 
 
 def remove(study: Path, row: Row) -> None:
