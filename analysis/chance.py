@@ -70,9 +70,9 @@ def results(lines: Sequence[Mapping[str, Any]], objectives: Sequence[str], *, se
     import numpy as np
 
     columns = {column.name for column in CONFIRMED}
-    named = [(TESTED.get(name, name), *directions([name])) for name in objectives if TESTED.get(name, name) in columns]
-    measures = tuple(name for name, _ in named)
-    better: list[Direction] = [way for _, way in named]
+    named = [name for name in objectives if TESTED.get(name, name) in columns]
+    measures = tuple(TESTED.get(name, name) for name in named)
+    better = directions(named)
     usable = [
         line
         for line in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,10 +56,39 @@ def front(
 
 
 @app.command()
+def compare(
+    groups: Annotated[
+        list[str],
+        typer.Argument(
+            help="What is compared: a study, or repeats of one (same spec, other seeds) as NAME=STUDY,STUDY or "
+            "NAME=studies/l1-*, where * stands for all that fit.",
+            metavar="GROUP...",
+            show_default=False,
+        ),
+    ],
+    objectives: Annotated[
+        str, typer.Option(help="Measures, joined by commas. [default: what the studies were searched for]")
+    ] = "",
+    over: Annotated[
+        str, typer.Option(help="The cost at which fronts are compared: trials, seconds or epochs.")
+    ] = "trials",
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw hypervolume over cost into this .png or .svg.", dir_okay=False, show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare studies over their repeats, and say which is better where that can be said."""
+    from analysis.compare_command import print_comparison
+
+    print_comparison(groups, objectives=objectives, over=over, figure=figure, as_json=json)
+
+
+@app.command()
 def importance(
     studies: Studies,
     objectives: Annotated[
-        str, typer.Option(help="Measures, joined by commas. [default: what the first study was searched for]")
+        str, typer.Option(help="Measures, joined by commas. [default: what the studies were searched for]")
     ] = "",
     where: Annotated[
         str, typer.Option(help="Trials to learn from, such as \"method == 'slimming'\".", show_default=False)

@@ -12,7 +12,7 @@ from analysis import pareto, table
 from analysis.errors import WrongInput
 from analysis.front_table import Cells, aligned, human
 from analysis.importance import Curve, Effect, Importance, learn
-from analysis.summary import study_objectives
+from analysis.summary import shared_objectives
 
 __all__ = ["print_importance"]
 
@@ -31,11 +31,11 @@ def print_importance(
 ) -> None:
     """Print for each objective what each knob explains of it, and how accuracy depends on some of the knobs.
 
-    ``objectives`` are joined by commas ("": those of the first study), so are the knobs of ``dependence`` ("": ratio,
+    ``objectives`` are joined by commas ("": the studies' own), so are the knobs of ``dependence`` ("": ratio,
     lambda, p, a and delta, as far as they vary). An objective that cannot be explained is said in one line beside the others; where
     none can the first one's line is a WrongInput.
     """
-    named = [name.strip() for name in objectives.split(",")] if objectives else list(study_objectives(studies[0]))
+    named = [name.strip() for name in objectives.split(",")] if objectives else list(shared_objectives(studies))
     try:
         pareto.check_objectives(named)
     except WrongInput as error:

@@ -15,7 +15,7 @@ from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.front_table import human
 from analysis.schema import DENSE, MEASURES, measure
-from analysis.summary import study_constraints, study_objectives
+from analysis.summary import shared_constraints, shared_objectives
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ def print_picks(
     if len(rows) == 0:
         raise WrongInput(f"{_listed(studies)} has no rows yet: there is nothing to pick from")
     folders = dict(zip(table.labels(studies), studies, strict=True))
-    demanded = list(dict.fromkeys(each for study in studies for each in study_constraints(study)))
+    demanded = shared_constraints(studies)
     picked = [
         choose(
             rows,
@@ -133,14 +133,7 @@ def _traded(studies: Sequence[Path], typed: str, named: Iterable[str], aim: Aim)
     found = list(dict.fromkeys([*named, *own]))
     if len(found) > 1:
         return tuple(found)
-    searched = {study_objectives(study): study for study in studies}
-    if len(searched) > 1:
-        first, second = list(searched.items())[:2]
-        raise WrongInput(
-            f"{first[1]} was searched for {', '.join(first[0])} and {second[1]} for {', '.join(second[0])}: "
-            "say what to compare by with --objectives"
-        )
-    return tuple(dict.fromkeys([*next(iter(searched)), *own]))
+    return tuple(dict.fromkeys([*shared_objectives(studies), *own]))
 
 
 def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
