@@ -100,10 +100,12 @@ def _text(groups: Sequence[Group], result: Contest, tested: Mapping[str, Sequenc
 
 def _verdicts(groups: Sequence[Group], result: Contest) -> list[str]:
     sizes = {group.name: len(group) for group in groups}
-    lines = [
-        "P(A beats B): that a repeat of A drawn at random has the larger hypervolume at "
-        f"{result.budget:,.6g} {result.over} than one of B, equal ones counting half"
-    ]
+    lines = []
+    if any(each.low is not None for each in result.pairs.values()):
+        lines.append(
+            "P(A beats B): that a repeat of A drawn at random has the larger hypervolume at "
+            f"{result.budget:,.6g} {result.over} than one of B, equal ones counting half"
+        )
     for (a, b), each in result.pairs.items():
         said = _verdict(a, b, each, sizes, len(result.pairs))
         if each.low is None or each.high is None:

@@ -23,6 +23,7 @@ DRAWS = 10_000
 LABELS = 20_000
 """Ways to label the repeats up to which all are looked at; where there are more, so many are drawn."""
 LEVEL = 0.05
+ENDS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def interval(values: Sequence[float], *, draws: int = DRAWS, seed: int = 0) -> I
     if len(numbers) < 2:
         return Interval(mean, None, None)
     drawn = _weights(len(numbers), draws, np.random.default_rng(seed)) @ numbers
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(drawn, ENDS, method="inverted_cdf")
     return Interval(mean, float(low), float(high))
 
 
@@ -83,7 +84,7 @@ def superiority(first: Sequence[float], second: Sequence[float], *, draws: int =
     low = high = None
     if len(a) > 1 and len(b) > 1:
         drawn = ((_weights(len(a), draws, chance) @ wins) * _weights(len(b), draws, chance)).sum(axis=1)
-        low, high = (float(end) for end in np.percentile(drawn, [2.5, 97.5]))
+        low, high = (float(end) for end in np.percentile(drawn, ENDS, method="inverted_cdf"))
     return Superiority(float(wins.mean()), low, high, _p(a, b, chance))
 
 
