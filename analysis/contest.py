@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Contest", "Stand", "Surface", "contest"]
+__all__ = ["Contest", "Line", "Stand", "Surface", "contest"]
+
+Line = tuple[tuple[float, float], ...]
+"""What was paid, ascending, and the hypervolume from then on."""
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the common budget: where the hypervolume is told."""
@@ -59,8 +62,8 @@ class Contest:
     reference: Reference
     over: Cost
     """The cost whose common budget decides."""
-    curves: Mapping[str, Mapping[Cost, tuple[tuple[tuple[float, float], ...], ...]]]
-    """Group → cost → for each repeat what it had paid, and the hypervolume from then on."""
+    curves: Mapping[str, Mapping[Cost, tuple[Line, ...]]]
+    """Group → cost → a line for each repeat."""
     stands: tuple[Stand, ...]
     """For each cost, at a quarter, half, three quarters and all of the common budget."""
     pairs: Mapping[tuple[str, str], Superiority]
@@ -84,20 +87,10 @@ def contest(groups: Sequence[Group], objectives: Sequence[str], *, over: Cost = 
     import pyarrow as pa
 
     costs.check_cost(over)
-    tables = [table for group in groups for table in group.tables]
-    reference = Reference.of(pa.concat_tables(tables, promote_options="permissive"), objectives)
-    curves: dict[str, dict[Cost, tuple[tuple[tuple[float, float], ...], ...]]] = {
-        group.name: {
-            cost: tuple(
-                tuple(
-                    (point.cost, point.indicators.hypervolume) for point in costs.over_cost(table, reference, cost=cost)
-                )
-                for table in group.tables
-            )
-            for cost in COSTS
-        }
-        for group in groups
-    }
+    rows = pa.concat_tables([table for group in groups for table in group.tables], promote_options="permissive")
+    dense = pa.concat_tables([table for group in groups for table in group.dense], promote_options="permissive")
+    reference = Reference.of(rows, objectives, scale_of=dense)
+    curves = {group.name: _curves(group, reference) for group in groups}
     stands = []
     for cost in COSTS:
         common = min(repeat[-1][0] for group in groups for repeat in curves[group.name][cost])
@@ -126,7 +119,35 @@ def contest(groups: Sequence[Group], objectives: Sequence[str], *, over: Cost = 
     )
 
 
-def _at(curve: Sequence[tuple[float, float]], spent: float) -> float:
+def _curves(group: Group, reference: Reference) -> dict[Cost, tuple[Line, ...]]:
+    """For each cost, and each repeat, what it had paid and the hypervolume from then on, where either changes."""
+    import numpy as np
+
+    found: dict[Cost, list[Line]] = {cost: [] for cost in COSTS}
+    for table in group.tables:
+        order = costs.in_order(table)
+        values = pareto.values(table, reference.objectives)[order]
+        complete = np.array([state == "complete" for state in table["state"].to_pylist()], dtype=np.bool_)[order]
+        front, grown, volume = values[:0], [], 0.0
+        directions = pareto.directions(reference.objectives)
+        for value, counts in zip(values, complete & np.isfinite(values).all(axis=1), strict=True):
+            if counts:
+                front = np.vstack([front, value])
+                is_best = pareto.is_nondominated(front, directions)
+                if is_best[-1]:
+                    front = front[is_best]
+                    volume = indicators.hypervolume(front, reference.scales)
+                else:
+                    front = front[:-1]
+            grown.append(volume)
+        for cost in COSTS:
+            # Of several trials that ended at one cost the last one counts.
+            steps = {0.0: 0.0} | dict(zip(costs.paid(table, cost=cost)[order].tolist(), grown, strict=True))
+            found[cost].append(tuple(steps.items()))
+    return {cost: tuple(lines) for cost, lines in found.items()}
+
+
+def _at(curve: Line, spent: float) -> float:
     """The hypervolume of a curve once so much was paid."""
     return [hypervolume for cost, hypervolume in curve if cost <= spent * (1 + 1e-12)][-1]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import plots
-from analysis.contest import Contest
+from analysis.contest import Contest, Line
 from analysis.errors import WrongInput
 from analysis.resampling import interval
 from analysis.schema import measure
@@ -81,7 +81,7 @@ def _over_cost(axes: Axes, result: Contest, drawn: dict[str, plots.Mark]) -> Non
     axes.set_title("shaded: 95 % of the mean (bootstrap)", loc="left", fontsize=12)
 
 
-def _stepped(curve: tuple[tuple[float, float], ...], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+def _stepped(curve: Line, grid: NDArray[np.float64]) -> NDArray[np.float64]:
     """The values of a curve at some costs."""
     import numpy as np
 

@@ -32,8 +32,8 @@ def print_importance(
     """Print for each objective what each knob explains of it, and how accuracy depends on some of the knobs.
 
     ``objectives`` are joined by commas ("": the studies' own), so are the knobs of ``dependence`` ("": ratio,
-    lambda, p, a and delta, as far as they vary). An objective that cannot be explained is said in one line beside the others; where
-    none can the first one's line is a WrongInput.
+    lambda, p, a and delta, as far as they vary). An objective that cannot be explained is said in one line beside the
+    others; where none can the first one's line is a WrongInput.
     """
     named = [name.strip() for name in objectives.split(",")] if objectives else list(shared_objectives(studies))
     try:

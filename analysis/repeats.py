@@ -13,6 +13,7 @@ from analysis.costs import NEEDED
 from analysis.errors import WrongInput
 from analysis.object_path import path_of
 from analysis.pareto import candidates
+from analysis.schema import DENSE
 from analysis.summary import SPEC, study_constraints
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Group:
     studies: tuple[Path, ...]
     tables: tuple[pa.Table, ...] = ()
     """A study's rows each."""
+    dense: tuple[pa.Table, ...] = ()
+    """Of each study the dense networks, whether they meet its constraints or not."""
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -75,16 +78,19 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
     Raises WrongInput where a study cannot be read or has no complete network with every objective, where repeats of a
     group share a seed or were specified differently, or where studies are not of one network and data set.
     """
+    import pyarrow.compute as pc
+
     columns = {*NEEDED, *objectives, *SAME, "seed", "study", "classes"}
     filled = []
     common: dict[str, tuple[str, Path]] = {}
     for group in groups:
         _check_specs(group)
-        tables = []
+        tables, dense = [], []
         seeds: dict[int, Path] = {}
         for study in group.studies:
             demanded = study_constraints(study)
             rows = table.read(study, columns=columns | {each.measure for each in demanded})
+            dense.append(rows.filter(pc.equal(rows["method"], arrow.scalar(DENSE))))
             if demanded:
                 rows = _only_meeting(rows, met(rows, demanded))
             if len(candidates(rows, objectives)) == 0:
@@ -107,7 +113,7 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
                     )
                 seeds[seed] = study
             tables.append(rows)
-        filled.append(Group(group.name, group.studies, tuple(tables)))
+        filled.append(Group(group.name, group.studies, tuple(tables), tuple(dense)))
     return filled
 
 
