@@ -23,8 +23,8 @@ TYPES = {
 
 TOP = f"""# The columns of a study's Parquet files
 
-Made by `python -m analysis.schema_page`; a test compares it with the code. A study has one plain Parquet file for each of
-the tables below, without partitions or indices. Read them with what you like:
+Made by `python -m analysis.schema_page`; a test compares it with the code. A study has one plain Parquet file for each
+of the tables below, without partitions or indices. Read them with what you like:
 
 ```python
 pandas.read_parquet("STUDY/trials.parquet")
@@ -32,8 +32,8 @@ polars.read_parquet("STUDY/trials.parquet")
 duckdb.sql("SELECT method, max(val_accuracy) FROM 'STUDY/trials.parquet' WHERE state = 'complete' GROUP BY method")
 ```
 
-In SQL `lambda` needs quotes: `"lambda"`. A search writes `trials.parquet` when it ends; while it runs, and after a crash,
-the newest rows are in `STUDY/rows/`, and `analysis.read("STUDY")` gives both together. The files' metadata says
+In SQL `lambda` needs quotes: `"lambda"`. A search writes `trials.parquet` when it ends; while it runs, and after a
+crash, the newest rows are in `STUDY/rows/`, and `analysis.read("STUDY")` gives both together. The files' metadata says
 `prunefront_schema`: {SCHEMA_VERSION} here. Older versions are read as this one would have written them
 (`analysis/migration.py` says what changed), newer ones are refused. Null means: does not apply, or was not measured.
 """
@@ -60,8 +60,9 @@ def page() -> str:
             "## confirmed.parquet: a row per trial, seed and way of testing",
             *_table(CONFIRMED),
             "",
-            "`trial` is the study's, whatever the seed. `class_accuracy` is in the order of `classes`. Mean and standard",
-            "deviation (n - 1) are over the `seeds` complete rows of the same trial, `as_trained` and `test_data`.",
+            "`trial` is the study's, whatever the seed. `class_accuracy` is in the order of `classes`. Mean and",
+            "standard deviation (n - 1) are over the `seeds` complete rows of the same trial, `as_trained` and",
+            "`test_data`.",
             "",
         ]
     )

@@ -38,7 +38,9 @@ def test_front_prints_a_plain_table_and_one_line(study):
     header, *_ = done.stdout.splitlines()
     assert header.split()[:3] == ["trial", "method", "ratio"]
     assert header.split()[-3:] == ["val_accuracy", "sparsity", "macs"]
-    assert done.stdout.splitlines()[-1].endswith("(objectives val_accuracy, sparsity, macs)")
+    *_, front, last = done.stdout.splitlines()
+    assert front.endswith("(objectives val_accuracy, sparsity, macs)")
+    assert last == "8 of 60 rows did not complete and took no part"
     assert done.stderr == ""
 
 

@@ -97,6 +97,35 @@ def test_shapes_that_do_not_fit_are_refused(shape):
         pareto.is_nondominated(np.zeros(shape), ["higher", "lower"] if shape != (3, 0) else [])
 
 
+def literal_ranks(points, directions):
+    """Take the front off, again and again."""
+    found, rank = {}, 0
+    while len(found) < len(points):
+        rank += 1
+        left = [i for i in range(len(points)) if i not in found]
+        best = literal_nondominated([points[i] for i in left], directions)
+        found |= {i: rank for i, is_best in zip(left, best, strict=True) if is_best}
+    return [found[i] for i in range(len(points))]
+
+
+@given(points, st.integers(1, 3))
+def test_ranks_are_fronts_taken_off_one_after_the_other(rows, most):
+    directions = BETTER[: len(rows[0])]
+    values = np.array(rows)
+    expected = literal_ranks(rows, directions)
+    assert pareto.ranks(values, directions).tolist() == expected
+    limited = pareto.ranks(values, directions, most=most).tolist()
+    assert limited == [rank if rank <= most else 0 for rank in expected]
+
+
+def test_ranks_of_nothing_and_of_nan():
+    assert pareto.ranks(np.empty((0, 2)), ["higher", "lower"]).tolist() == []
+    assert pareto.ranks(np.empty((0, 2)), ["higher", "lower"], most=2).tolist() == []
+    for most in (None, 1):
+        with pytest.raises(ValueError, match="NaN"):
+            pareto.ranks(np.array([[math.nan, 1.0]]), ["lower", "lower"], most=most)
+
+
 def table(**columns):
     count = len(next(iter(columns.values())))
     given = {"trial": [f"{i:016x}" for i in range(count)], "state": ["complete"] * count, **columns}
@@ -134,3 +163,11 @@ def test_objectives_are_checked():
         pareto.front(rows, ["macs", "macs"])
     with pytest.raises(WrongInput, match="at least one"):
         pareto.front(rows, [])
+
+
+def test_several_fronts_of_a_table_say_which_they_are():
+    rows = table(val_accuracy=[0.8, 0.9, 0.7, 0.8, 0.9, None], macs=[20, 30, 10, 20, 40, 1])
+    found = pareto.fronts(rows, ["val_accuracy", "macs"], most=2)
+    assert found["rank"].to_pylist() == [1, 1, 1, 1, 2]
+    assert found["trial"].to_pylist() == [f"{i:016x}" for i in (1, 0, 3, 2, 4)]
+    assert pareto.fronts(found, ["val_accuracy", "macs"], most=1).column_names == found.column_names

@@ -37,6 +37,7 @@ def test_the_numbers_of_a_small_study():
     assert front_table.lines(summary) == [
         "2 of 3 networks are on the front; normalised hypervolume 0.250 (objectives val_accuracy, macs)",
         "1 complete network lacks an objective (or it is not finite) and took no part",
+        "1 of 5 rows did not complete and took no part",
     ]
 
 
