@@ -147,9 +147,11 @@ def learn(table: pa.Table, objective: str, *, seed: int = 0) -> Forests:
     if len(rows) > MOST:
         rows = rows.take(arrow.indices(np.sort(chance.choice(len(rows), MOST, replace=False))))
     found = knobs.of(rows)
-    if not found.codes:
+    if not found.codes and len(rows) >= FEWEST:
         raise WrongInput(f"no knob varies among the {len(rows)} networks that have {objective}: nothing can matter")
-    recipes = np.unique(np.nan_to_num(found.values, nan=-1.0), axis=0, return_inverse=True)[1].reshape(-1)
+    # A column that is the same for all, so that rows without a knob that varies are one recipe.
+    told_apart = np.column_stack([np.zeros(len(rows)), np.nan_to_num(found.values, nan=-1.0)])
+    recipes = np.unique(told_apart, axis=0, return_inverse=True)[1].reshape(-1)
     distinct = int(recipes.max()) + 1
     if distinct < FEWEST:
         raise WrongInput(

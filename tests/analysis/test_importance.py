@@ -20,6 +20,12 @@ from analysis.schema import arrow_schema
 FURTHER = {"scope": "string", "images": "int", "noise": "float", "x": "float", "y": "float"}
 
 
+@pytest.fixture(autouse=True)
+def fewer_trees(monkeypatch):
+    """The laws hold of any forest, and a small one tells what is told apart here."""
+    monkeypatch.setattr(module, "TREES", 24)
+
+
 def table(rows: list[dict[str, Any]]) -> pa.Table:
     common = {"state": "complete", "network": "vgg16", "data": "digits", "width": 1.0, "seed": 0}
     schema = arrow_schema(FURTHER)
