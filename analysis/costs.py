@@ -132,7 +132,7 @@ def _price(table: pa.Table, cost: Cost) -> NDArray[np.float64]:
     import numpy as np
 
     if cost == "trials":
-        return (np.array(table["method"].to_pylist(), dtype=object) != DENSE).astype(np.float64)
+        return np.array([float(method != DENSE) for method in table["method"].to_pylist()], dtype=np.float64)
     names = ("seconds",) if cost == "seconds" else ("epochs", "epochs_reused")
     paid, *reused = (np.nan_to_num(arrow.numbers(table[name]), nan=0.0) for name in names)
     price: NDArray[np.float64] = np.maximum(0.0, paid - reused[0] if reused else paid)
