@@ -114,11 +114,17 @@ def test_within_counts_from_the_dense_network_of_each_study():
     found = pick(rows, Aim("lowest", "macs"), within=[Within("val_accuracy", 0.01)])
     assert (found.network["study"][0].as_py(), found.network["macs"][0].as_py(), found.among) == ("b", 20, 4)
     only_a = rows.slice(0, 3)
-    # .937 − .01 is more than .927 in binary: the bound holds as it is written.
     assert pick(only_a, Aim("lowest", "macs"), within=[Within("val_accuracy", 0.01)]).network["macs"][0].as_py() == 100
     assert pick(only_a, Aim("highest", "val_accuracy"), within=[Within("macs", 0.0)]).among == 3
     with pytest.raises(WrongInput, match="b has no complete dense network with val_accuracy"):
         pick(pa.concat_tables([only_a, rows.slice(4, 1)]), Aim("knee"), within=[Within("val_accuracy", 0.01)])
+
+
+def test_within_holds_as_it_is_written():
+    """In binary 0.998 − 0.03 is more than 0.968."""
+    assert 0.998 - 0.03 > 0.968
+    rows = table(("dense", 0.998, 300), ("fpgm", 0.968, 100))
+    assert pick(rows, Aim("lowest", "macs"), within=[Within("val_accuracy", 0.03)]).network["macs"][0].as_py() == 100
 
 
 def test_what_lies_beyond_the_bounds_is_told_as_a_neighbour():
@@ -131,7 +137,7 @@ def test_what_lies_beyond_the_bounds_is_told_as_a_neighbour():
 
 @pytest.fixture
 def study(tmp_path):
-    return studies.write(tmp_path / "made-up", studies.rows(60))
+    return studies.write(tmp_path / "made-up", [row | {"spare": ""} for row in studies.rows(60)])
 
 
 def run(*words):
@@ -153,6 +159,7 @@ def test_pick_prints_recipe_reason_trade_offs_test_and_artefact(study):
     recipe = yaml.safe_load(said.split("RECIPE.yaml", 1)[1].split(":\n", 1)[1].split("\na little", 1)[0])
     known = {name: value for name, value in expected.items() if name in recipe}
     assert known == recipe
+    assert "spare" not in recipe
     assert {"method", "ratio", "schedule", "recovery_epochs"} <= recipe.keys()
     assert "\n  val_accuracy " in said.split("a little more of each objective")[1]
     assert f"`prunefront confirm {study} --trials {expected['trial']}`" in said
