@@ -99,6 +99,14 @@ def test_a_study_is_compared_at_what_the_shortest_one_paid(folder, tmp_path):
     )  # fmt: skip
 
 
+def test_one_repeat_attains_its_front_at_the_common_budget(folder, tmp_path):
+    short = studies.repeat(tmp_path / "short", seed=20, count=12)
+    found = contest(read(folder / "l1-0", short), OBJECTIVES)
+    last = [stand for stand in found.stands if stand.cost == "trials"][-1]
+    for name, surfaces in found.surfaces.items():
+        assert [each.hypervolume for each in surfaces] == pytest.approx(list(last.hypervolumes[name]) * 3), name
+
+
 def test_surfaces_border_what_so_many_repeats_attain_within_the_budget(folder):
     groups = read(f"tl1={folder}/tl1-*")
     found = contest(groups, OBJECTIVES)
