@@ -173,10 +173,13 @@ def test_a_forest_that_learns_nothing_says_so():
     assert found.explained < 0.1
 
 
-def test_a_knob_on_a_log_scale_counts_as_much_as_its_logarithm():
-    """Strength decides at 1e-4, a thousandth of its range: a forest of drawn thresholds would never cut there."""
-    rows = made(100, lambda row: 0.9 if row.get("lambda", 1) > 1e-4 else 0.5)
-    assert importance(rows, "val_accuracy", pairs=False).knobs["lambda"].is_seen
+def test_a_knob_counts_as_much_as_its_logarithm():
+    """What decides at a thousandth of a range is missed by trees that draw their thresholds evenly over it."""
+    rows = made(60, lambda row: 0.9 if row.get("lambda", 1) > 1e-4 else 0.5)
+    logged = [row | {"lambda": row["lambda"] and math.log(row["lambda"])} for row in rows.to_pylist()]
+    plain = importance(rows, "val_accuracy", pairs=False)
+    assert plain == importance(table(logged), "val_accuracy", pairs=False)
+    assert plain.knobs["lambda"].mean > 0
 
 
 def test_knobs_that_do_not_apply_are_neither_moved_nor_made_up():
@@ -186,12 +189,17 @@ def test_knobs_that_do_not_apply_are_neither_moved_nor_made_up():
     assert set(found.moved("method")) == {"method", "penalty", "lambda", "p", "a", "scope"}
     assert found.above("p") == ["penalty", "method"]
     chance = np.random.default_rng(0)
-    patterns = {tuple(row) for row in np.isnan(found.values)}
+
+    def patterns(values):
+        """What applies, together with what decides on it."""
+        deciding = [place for name in ("method", "penalty") for place in found.columns[name]]
+        return {(*np.nan_to_num(row[deciding], nan=-1.0), *np.isnan(row)) for row in values}
+
     for knob in found.codes:
         donors = module._cycle(found.strata(knob), chance)
         changed = found.exchanged([knob], donors)
         absent = ~found.applies(knob)
-        assert {tuple(row) for row in np.isnan(changed)} <= patterns, knob
+        assert patterns(changed) <= patterns(found.values), knob
         assert np.array_equal(changed[absent], found.values[absent], equal_nan=True), knob
         if knob != "method":
             method = found.codes["method"]
@@ -212,6 +220,11 @@ def test_rounds_follow_the_schedule_and_not_the_method():
         for schedule, rounds in (("one-shot", None), ("stepwise", 3 + i % 2))
     ]
     assert knobs.of(table(rows)).decides == {"rounds": "schedule"}
+    by_chance = [
+        row | {"statistic": "mean" if row["schedule"] == "one-shot" else ("max", "sum")[i // 2 % 2]}
+        for i, row in enumerate(rows)
+    ]
+    assert knobs.of(table(by_chance)).decides["rounds"] == "schedule"
 
 
 def test_repeats_of_a_recipe_are_unseen_together():
