@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["BYTES", "Constraint", "listed", "met", "parse"]
+__all__ = ["BYTES", "Constraint", "bound", "listed", "met", "parse"]
 
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _COUNTS: Mapping[str, int | Fraction] = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -95,7 +95,7 @@ def parse(given: object, *, where: str) -> tuple[Constraint, ...]:
             f"constraints takes a mapping from measures to comparisons, such as "
             f'{{val_accuracy: ">= .9"}}, got {given!r:.60} ({where})'
         )
-    return tuple(_parsed(str(name), said, where=f"{where}.{name}") for name, said in given.items())
+    return tuple(bound(str(name), said, where=f"{where}.{name}") for name, said in given.items())
 
 
 def listed(constraints: Sequence[Constraint]) -> str:
@@ -117,13 +117,14 @@ def met(table: pa.Table, constraints: Sequence[Constraint]) -> NDArray[np.bool_]
     return claims
 
 
-def _parsed(name: str, said: object, *, where: str) -> Constraint:
+def bound(name: str, said: object, *, where: str, accepted: Sequence[str] = OBJECTIVES) -> Constraint:
+    """Read one comparison with a measure, one of those ``accepted``; see ``parse``, whose errors it raises."""
     try:
         column = measure(name)
     except WrongInput:
-        raise WrongInput(f"{name!r} is not a measure: {nearest(name, OBJECTIVES)} ({where})") from None
-    if name not in OBJECTIVES:
-        raise WrongInput(f"{name} is not measured in every trial: {nearest(name, OBJECTIVES)} ({where})")
+        raise WrongInput(f"{name!r} is not a measure: {nearest(name, accepted)} ({where})") from None
+    if name not in accepted:
+        raise WrongInput(f"{name} is not measured in every trial: {nearest(name, accepted)} ({where})")
     units = _units(column)
     example = f'"{">=" if column.better == "higher" else "<="} {".9" if units is _SHARES else "2"}{_example(units)}"'
     parts = _WRITTEN.fullmatch(said) if isinstance(said, str) else None
@@ -134,12 +135,12 @@ def _parsed(name: str, said: object, *, where: str) -> Constraint:
         names = ", ".join(units) if units else "none"
         in_unit = f"is in {column.unit}" if column.unit else "is a share" if units is _SHARES else "is a count"
         raise WrongInput(f"{name} {in_unit}: accepted units are {names}, got {unit!r} in {said!r} ({where})")
-    bound = _scaled(parts["number"], units.get(unit, 1))
-    if units is _SHARES and not 0 <= bound <= 1:
+    limit = _scaled(parts["number"], units.get(unit, 1))
+    if units is _SHARES and not 0 <= limit <= 1:
         raise WrongInput(f"{name} lies between 0 and 1: write .9 or 90 %, got {said!r} ({where})")
-    if not 0 <= bound < LARGEST:
+    if not 0 <= limit < LARGEST:
         raise WrongInput(f"{name} is bounded by a number from 0 to {LARGEST:g}, got {said!r} ({where})")
-    return Constraint(name, parts["relation"], bound)
+    return Constraint(name, parts["relation"], limit)
 
 
 def _scaled(number: str, factor: int | Fraction) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["COSTS", "NEEDED", "Cost", "Point", "check_cost", "over_cost"]
+__all__ = ["COSTS", "NEEDED", "Cost", "Point", "check_cost", "in_order", "over_cost", "paid"]
 
 Cost = Literal["trials", "seconds", "epochs"]
 COSTS: tuple[Cost, ...] = get_args(Cost)
@@ -55,13 +55,8 @@ def over_cost(table: pa.Table, reference: Reference, *, cost: Cost = "trials") -
     import numpy as np
 
     check_cost(cost)
-    ended = _ended(table)
-    if len(table) and not np.isfinite(ended).any():
-        raise WrongInput(
-            f"none of the {len(table)} rows says when it started: what a front costs over time is not known"
-        )
-    order = np.lexsort((np.array(table["trial"].to_pylist(), dtype=str), ended))
-    paid = np.cumsum(_price(table, cost)[order])
+    order = in_order(table)
+    spent = paid(table, cost=cost)[order]
     values = pareto.values(table, reference.objectives)[order]
     is_candidate = (np.array(table["state"].to_pylist(), dtype=str)[order] == "complete") & np.isfinite(values).all(
         axis=1
@@ -77,11 +72,34 @@ def over_cost(table: pa.Table, reference: Reference, *, cost: Cost = "trials") -
             continue
         beaten = (shares[place] >= shares[places]).all(axis=1) if places else np.zeros(0, dtype=bool)
         places = [*(each for each, gone in zip(places, beaten, strict=True) if not gone), int(place)]
-        points.append(Point(float(paid[place]), assessed(values[places], reference)))
-    whole = float(paid[-1]) if len(paid) else 0.0
+        points.append(Point(float(spent[place]), assessed(values[places], reference)))
+    whole = float(spent[-1]) if len(spent) else 0.0
     if points[-1].cost < whole:
         points.append(Point(whole, points[-1].indicators))
     return _last_of_each(points)
+
+
+def in_order(table: pa.Table) -> NDArray[np.int64]:
+    """The places of a study's rows in the order in which their trials ended; raises as ``over_cost`` does."""
+    import numpy as np
+
+    ended = _ended(table)
+    if len(table) and not np.isfinite(ended).any():
+        raise WrongInput(
+            f"none of the {len(table)} rows says when it started: what a front costs over time is not known"
+        )
+    return np.lexsort((np.array(table["trial"].to_pylist(), dtype=str), ended))
+
+
+def paid(table: pa.Table, *, cost: Cost = "trials") -> NDArray[np.float64]:
+    """What a study had paid when each row's trial ended, row by row as they are; see ``over_cost``."""
+    import numpy as np
+
+    check_cost(cost)
+    order = in_order(table)
+    found: NDArray[np.float64] = np.empty(len(table))
+    found[order] = np.cumsum(_price(table, cost)[order])
+    return found
 
 
 def check_cost(cost: str) -> None:

@@ -70,3 +70,27 @@ def write(study: Path, made: list[dict[str, Any]]) -> Path:
     for row in made:
         (study / "rows" / f"{row['trial']}.json").write_text(json.dumps({"schema": SCHEMA_VERSION, **row}))
     return study
+
+
+def repeat(study: Path, *, seed: int, gain: float = 0.0, count: int = 24) -> Path:
+    """One of several repeats of a study: ``rows`` of another seed, ended one after the other, ``gain`` more accurate.
+
+    Every trial takes 10 seconds and runs 4 epochs of its 6; the dense network 20 seconds and 8 epochs.
+    """
+    made = []
+    for place, row in enumerate(rows(count, seed=seed)):
+        is_dense = place == 0
+        accuracy = row["val_accuracy"]
+        made.append(
+            row
+            | {
+                "study": study.name,
+                "seed": seed,
+                "started": f"2026-11-22T00:{place // 6:02d}:{10 * (place % 6):02d}.000+00:00",
+                "seconds": 20.0 if is_dense else 10.0,
+                "epochs": 8 if is_dense else 6,
+                "epochs_reused": 0 if is_dense else 2,
+                "val_accuracy": accuracy if is_dense or accuracy is None else min(1.0, accuracy + gain),
+            }
+        )
+    return write(study, made)
