@@ -29,7 +29,7 @@ function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter(child => child != null && child !== false));
+  element.append(...children.flat(Infinity).filter(child => child != null && child !== false));
   return element;
 }
 const safe = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -105,8 +105,11 @@ function plot(place, traces, {x = {}, y = {}, described, ...more}) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", showlegend: false,
     font: {color: shade("ink"), size: 13, family: getComputedStyle(document.body).fontFamily},
     margin: {l: 60, r: 16, t: 26, b: 50}, hoverlabel: {align: "left"}, dragmode: "zoom",
-    legend: {orientation: "h", y: -0.25, yanchor: "top"}, ...more, xaxis: titled(x), yaxis: titled(y),
-  }, {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]});
+    modebar: {bgcolor: "rgba(0,0,0,0)", color: shade("soft"), activecolor: shade("accent")},
+    legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom"}, ...more, xaxis: titled(x), yaxis: titled(y),
+  }, {responsive: true, displaylogo: false,
+    // Named one by one: plotly's own choice holds a button that sends the chart to its makers.
+    modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]]});
 }
 function emptied(place, reason) {
   place.hidden = true;
@@ -133,6 +136,11 @@ const isTop = name => better(name) === "higher";
 const firstY = objectives.find(isTop) || objectives[0] || measured[0];
 const firstX = [...objectives, ...measured].find(name => name !== firstY && !isTop(name)) || measured.find(name => name !== firstY) || firstY;
 
+const isWide = name => {
+  const values = complete.map(i => column(name)[i]).filter(isNumber);
+  return !isTop(name) && values.every(value => value > 0) && values.reduce((a, b) => Math.max(a, b), 0) > 20 * values.reduce((a, b) => Math.min(a, b), Infinity);
+};
+
 // The rows that no other beats in both axes, ordered along x: equal ones are all kept.
 function frontOf(rows, x, y) {
   const [ways, up] = [isTop(x) ? -1 : 1, isTop(y) ? -1 : 1];
@@ -156,8 +164,13 @@ function drawFront(place) {
   const strong = new Set(best);
   const type = hasGL && rows.length > GL_FROM ? "scattergl" : "scatter";
   const traces = [];
-  if (best.length) traces.push({type: "scatter", mode: "lines", x: best.map(i => xs[i]), y: best.map(i => ys[i]), hoverinfo: "skip",
-    line: {shape: isTop(x) ? "vh" : "hv", color: shade("ink"), width: 1.8}, name: "front"});
+  if (best.length) {
+    // On to where dearer networks lie: what the front attains there is no more.
+    const line = best.map(i => [xs[i], ys[i]]), edge = rows.reduce((far, i) => (isTop(x) ? Math.min : Math.max)(far, xs[i]), xs[best[0]]);
+    if (isTop(x)) line.unshift([edge, line[0][1]]); else line.push([edge, line.at(-1)[1]]);
+    traces.push({type: "scatter", mode: "lines", x: line.map(([a]) => a), y: line.map(([, b]) => b), hoverinfo: "skip",
+      line: {shape: isTop(x) ? "vh" : "hv", color: shade("ink"), width: 1.8}, name: "front"});
+  }
   for (const name of names[by]) {
     const own = rows.filter(i => kindOf(i) === name);
     const ranks = [own.filter(i => !isMet[i]), own.filter(i => isMet[i] && !strong.has(i)), own.filter(i => strong.has(i))];
@@ -165,7 +178,7 @@ function drawFront(place) {
       type, mode: "markers", x: some.map(i => xs[i]), y: some.map(i => ys[i]), customdata: some, name: safe(name), text: some.map(hover),
       hovertemplate: `%{text}<br>${safe(label(x))} %{x}<br>${safe(label(y))} %{y}<extra></extra>`,
       marker: {symbol: data.marks[by][name].symbol, color: colour(name), opacity: name === "dense" ? 1 : [0.15, 0.55, 1][rank],
-        size: (name === "dense" ? 17 : rank === 2 ? 11 : 8), line: {width: rank === 2 ? 1.2 : 0.5, color: shade(rank === 2 ? "ink" : "paper")}},
+        size: (name === "dense" ? 17 : rank === 2 ? 11 : 8) * (/triangle/.test(data.marks[by][name].symbol) ? 1.25 : 1), line: {width: rank === 2 ? 1.2 : 0.5, color: shade(rank === 2 ? "ink" : "paper")}},
     }));
   }
   if (chosen !== null && rows.includes(chosen)) traces.push({type: "scatter", mode: "markers", x: [xs[chosen]], y: [ys[chosen]],
@@ -306,6 +319,7 @@ function pick(i) {
     make("h4", {}, "Artefact"), artefact ? make("pre", {id: "artefact"}, artefact) : make("p", {class: "caption"}, "None has been made of this trial."),
     make("h4", {}, "How it ran"), listOf(known(["epochs", "epochs_reused", "seconds", "started", "worker", "device", "precision", "torch"])),
   ].flat().filter(Boolean));
+  $("details").scrollTop = 0;
   if (about.curves[name]) drawCurve(curve, i);
   list();
   if (charts["front-chart"].isDrawn) drawFront($("front-chart"));

@@ -81,16 +81,23 @@ function drawLearning(place) {
   const some = having.filter((i, rank) => rank % stride === 0 || isFront[i]);
   const stops = some.filter(i => state[i] === "stopped");
   const end = i => [entries(i).at.at(-1), study(i).curves[trial[i]][measure].at(-1)];
-  const traces = names[by].map(name => {
-    const own = some.filter(i => kindOf(i) === name), curves = own.map(entries);
-    return {type: "scatter", mode: "lines", name: safe(name), x: curves.flatMap(one => [...one.at, null]), y: curves.flatMap(one => [...one[measure], null]),
-      customdata: own.flatMap((i, k) => Array(curves[k].at.length + 1).fill(i)), text: own.flatMap((i, k) => Array(curves[k].at.length + 1).fill(hover(i))), opacity: 0.65,
-      line: {color: colour(name), dash: dash(name), width: 1.1}, hovertemplate: "%{text}<br>epoch %{x}: %{y}<extra></extra>"};
-  }).filter(one => one.x.length);
+  const traces = [];
+  for (const name of names[by]) {
+    const own = some.filter(i => kindOf(i) === name), symbol = data.marks[by][name].symbol;
+    for (const strong of [false, true]) {
+      const rows = own.filter(i => Boolean(isFront[i]) === strong), curves = rows.map(entries);
+      if (rows.length) traces.push({type: "scatter", mode: "lines", name: safe(name), showlegend: false, opacity: strong ? 1 : 0.3,
+        x: curves.flatMap(one => [...one.at, null]), y: curves.flatMap(one => [...one[measure], null]), line: {color: colour(name), width: strong ? 2 : 1},
+        customdata: rows.flatMap((i, k) => Array(curves[k].at.length + 1).fill(i)), text: rows.flatMap((i, k) => Array(curves[k].at.length + 1).fill(hover(i))),
+        hovertemplate: "%{text}<br>epoch %{x}: %{y}<extra></extra>"});
+    }
+    if (own.length) traces.push({type: "scatter", mode: "markers", name: safe(name), x: own.map(i => end(i)[0]), y: own.map(i => end(i)[1]), customdata: own, text: own.map(hover),
+      hovertemplate: "%{text}<br>at its end, epoch %{x}: %{y}<extra></extra>", marker: {symbol, size: 7, color: colour(name), line: {color: shade("ink"), width: 0.5}}});
+  }
   if (stops.length) traces.push({type: "scatter", mode: "markers", name: "stopped", x: stops.map(i => end(i)[0]), y: stops.map(i => end(i)[1]), customdata: stops, text: stops.map(hover),
     hovertemplate: "%{text}<br>stopped at epoch %{x}: %{y}<extra></extra>", marker: {symbol: "x", size: 9, color: shade("ink"), line: {color: shade("paper"), width: 1}}});
   const told = `${many(some.length, "learning curve")} of ${having.length.toLocaleString("en")}, ${stops.length ? `${stops.length} stopped early, each marked with a cross` : "none stopped early"}`;
-  $("learning-caption").textContent = `${told}. Epochs are those of the trial itself, after dense training. ${data.studies.flatMap(one => one.notes).filter(note => note.includes("curve")).join(" ")}`;
+  $("learning-caption").textContent = `${told}. Strong lines are on the front; marks are where trials ended. Epochs are those of the trial itself, after dense training. ${data.studies.flatMap(one => one.notes).filter(note => note.includes("curve")).join(" ")}`;
   plot(place, traces, {x: {title: "epochs of a trial"}, y: {title: axis(measure, UP)}, showlegend: true, described: `${told}: ${label(measure)} over epochs.`});
   if (!place.isListening) {
     place.isListening = true;
@@ -116,7 +123,7 @@ function drawRandom(place) {
   plot(place, [{type: "scatter", mode: "markers", x: found.map(row => row.median), y: found.map(row => safe(called(row))), text: wins.map(safe), hovertemplate: "%{text}<extra></extra>",
     marker: {size: 12, symbol: found.map(row => data.marks.method[row.method].symbol), color: found.map(row => colour(row.method, "method")), line: {color: shade("ink"), width: 1}},
     error_x: {type: "data", symmetric: false, color: shade("ink"), thickness: 1.4, array: found.map(row => row.high - row.median), arrayminus: found.map(row => row.median - row.low)}}], {
-    x: {title: "validation accuracy above random (better →)", zeroline: true, zerolinewidth: 2, zerolinecolor: shade("soft"), rangemode: "tozero"}, y: {autorange: "reversed"},
+    x: {title: "validation accuracy above random (better →)", zeroline: true, zerolinewidth: 2, zerolinecolor: shade("soft"), rangemode: "tozero"}, y: {range: [found.length - 0.4, -0.6]},
     described: `Accuracy above random channels. ${wins.join("; ")}.`});
   $("random-table").replaceChildren(head("method", "networks compared", "more accurate than random", "median difference", "quartiles"), make("tbody", {}, found.map(row =>
     make("tr", {}, make("th", {scope: "row"}, called(row)), make("td", {class: "number"}, `${row.networks}`), make("td", {class: "number"}, `${row.above}`),
@@ -184,6 +191,7 @@ choose("y", {measures: measured, knobs: numeric}, firstY);
 choose("by-ratio", {"": measured}, firstY);
 choose("curve", {"": ["val_accuracy", "train_accuracy", "val_loss", "train_loss"]});
 choose("objective", {"": [...new Set(data.studies.flatMap(one => one.importance.map(each => each.objective)))]});
+$("log-x").checked = isWide(firstX);
 $("marks-choice").hidden = $("studies").hidden = !several;
 for (const id of ["x", "y", "log-x", "log-y"]) $(id).addEventListener("change", () => { list(); drawFront($("front-chart")); });
 $("marks").addEventListener("change", () => { by = $("marks").value; legends(); redraw(); });

@@ -45,7 +45,8 @@ def widths(study: Path, trials: Sequence[str]) -> dict[str, list[Layer]]:
             at_zero = {layer: len(places) for layer, places in past.get("channels", {}).items()}
         except (OSError, WrongInput, ValueError, KeyError, TypeError, AttributeError, struct.error):
             return []  # a stage that was pruned, or is being: the page is about more than this
-        layers = [(name, wide, left[name] - at_zero.get(name, 0)) for name, wide in whole.items() if name in left]
+        ordered = [name for name in (*past.get("sizes", {}), *whole) if name in whole and name in left]
+        layers = [(name, whole[name], left[name] - at_zero.get(name, 0)) for name in dict.fromkeys(ordered)]
         return layers if any(before != after for _, before, after in layers) else []
 
     found = zip(trials, each(of, trials, at=study), strict=True)
@@ -53,7 +54,7 @@ def widths(study: Path, trials: Sequence[str]) -> dict[str, list[Layer]]:
 
 
 def _outputs(stage: Path) -> dict[str, int]:
-    """Layer → output channels, of every layer that has a matrix of weights, in the order of the network."""
+    """Layer → output channels, of every layer that has a matrix of weights, ``features.10`` after ``features.9``."""
     with (stage / "tensors.safetensors").open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > LONGEST:
@@ -65,5 +66,4 @@ def _outputs(stage: Path) -> dict[str, int]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """features.10 after features.9: safetensors keeps no order of layers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
