@@ -10,7 +10,7 @@ import typer
 from analysis.errors import WrongInput
 from analysis.object_path import path_of
 
-__all__ = ["FOLDER", "Json", "Study", "study_path"]
+__all__ = ["FOLDER", "Json", "Studies", "Study", "study_path"]
 
 FOLDER = "A study's folder, or s3://BUCKET/STUDY or gs://BUCKET/STUDY."
 
@@ -24,4 +24,8 @@ def study_path(typed: str | Path) -> Path:
 
 
 Study = Annotated[Path, typer.Argument(help=FOLDER, parser=study_path, metavar="STUDY", show_default=False)]
+Studies = Annotated[
+    list[Path],
+    typer.Argument(help=f"{FOLDER} Or several.", parser=study_path, metavar="STUDY...", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -31,7 +31,9 @@ def compact(table: pa.Table) -> dict[str, Any]:
             continue
         if len(distinct) == 1:
             columns[name] = {"same": values[0]}
-        elif isinstance(next(value for value in distinct if value is not None), str) and 2 * len(distinct) < len(values):
+        elif isinstance(next(value for value in distinct if value is not None), str) and 2 * len(distinct) < len(
+            values
+        ):
             names = [value for value in distinct if value is not None]
             codes = {value: code for code, value in enumerate(names)} | {None: -1}
             columns[name] = {"names": names, "codes": [codes[value] for value in values]}

@@ -60,7 +60,10 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
     told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
     names = _distinct(studies)
     whole = pa.concat_tables(
-        [_placed(rows, place, one["on_front"], one["meets"]) for place, (rows, one) in enumerate(zip(tables, told, strict=True))],
+        [
+            _placed(rows, place, one["on_front"], one["meets"])
+            for place, (rows, one) in enumerate(zip(tables, told, strict=True))
+        ],
         promote_options="permissive",
     )
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
@@ -191,7 +194,12 @@ def _confirmed(study: Path, said: list[str]) -> dict[str, Any]:
 def _environment(study: Path, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """What the trials ran on, as pairs of a word and what there is to say."""
     found = [
-        [label, ", ".join(f"{value} ({count:,})" if len(counts) > 1 else str(value) for value, count in counts.most_common(8))]
+        [
+            label,
+            ", ".join(
+                f"{value} ({count:,})" if len(counts) > 1 else str(value) for value, count in counts.most_common(8)
+            ),
+        ]
         for label, name in (
             *(("network", "network"), ("width", "width"), ("data", "data"), ("seed", "seed"), ("device", "device")),
             *(("precision", "precision"), ("torch", "torch"), ("prunefront", "version"), ("worker", "worker")),
@@ -202,7 +210,9 @@ def _environment(study: Path, rows: Sequence[Mapping[str, Any]]) -> list[list[st
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     trained = counted(study)
     if started:
-        found.append(["trials started", " to ".join(when[:16].replace("T", " ") for when in (started[0], started[-1])) + " UTC"])
+        found.append(
+            ["trials started", " to ".join(when[:16].replace("T", " ") for when in (started[0], started[-1])) + " UTC"]
+        )
     if seconds:
         found.append(["time of workers", f"{seconds / 3600:,.2f} hours"])
     if trained.executed:

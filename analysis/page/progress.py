@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis import arrow, indicators, pareto
 from analysis.constraints import Constraint, met
+from analysis.schema import DENSE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,8 @@ def progress(
 ) -> dict[str, list[float]]:
     """``trials``, ``epochs``, ``seconds`` (of workers) spent when the hypervolume changed, and ``hypervolume`` from then on.
 
-    Trials count in the order in which they ended, in any state: one that failed was paid for too. Epochs that were
-    reused were not. The last entry is the end of the study. Raises WrongInput where the scale is unknown (see
+    Trials count in the order in which they ended, in any state: one that failed was paid for too. The dense network is
+    no trial, and epochs that were reused were not paid for again. The last entry is the end of the study. Raises WrongInput where the scale is unknown (see
     `indicators.scales`).
     """
     import numpy as np
@@ -34,8 +35,8 @@ def progress(
     scales = indicators.scales(table, objectives)
     order = np.argsort(_ended(table), kind="stable")
     spent = {
-        "trials": np.arange(1, len(table) + 1, dtype=float),
-        "epochs": np.cumsum((_known(table, "epochs") - _known(table, "epochs_reused"))[order]),
+        "trials": np.cumsum([method != DENSE for method in table["method"].take(arrow.indices(order)).to_pylist()]),
+        "epochs": np.cumsum(np.maximum(0.0, _known(table, "epochs") - _known(table, "epochs_reused"))[order]),
         "seconds": np.cumsum(_known(table, "seconds")[order]),
     }
     values = pareto.values(table, objectives)[order]

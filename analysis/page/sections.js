@@ -21,16 +21,17 @@ function drawProgress(place) {
 function drawImportance(place) {
   const found = data.studies.flatMap(one => one.importance.map(each => ({...each, study: one.name}))).filter(one => one.objective === $("objective").value);
   const knobs = found.filter(one => one.knobs.length);
-  const told = data.studies.flatMap(one => one.importance).map(one => one.note).filter(Boolean);
-  $("objective-choice").hidden = !data.studies.some(one => one.importance.some(each => each.knobs.length));
-  if (!knobs.length) return emptied(place, [...new Set(told)].join(" ") || "Too few trials to say which knobs matter.");
+  const told = found.map(one => one.note);
+  if (!knobs.length) return emptied(place, told.join(" "));
   place.hidden = false;
   const rows = [...new Set(knobs.flatMap(one => one.knobs.map(knob => knob.name)))].reverse();
   place.style.height = `${110 + rows.length * (16 + 12 * knobs.length)}px`;
-  $("importance-caption").textContent = [...new Set(knobs.map(one => one.note).filter(Boolean))].join(" ");
+  $("importance-caption").textContent = `The share of its variance that is left when all knobs but this one are known; bars are 95 % intervals, and one that reaches 0 may be noise. `
+    + knobs.map(one => (several ? `${one.study}: ${one.note}` : one.note)).join(" ");
   return plot(place, knobs.map(one => ({type: "bar", orientation: "h", y: one.knobs.map(knob => safe(knob.name)), x: one.knobs.map(knob => knob.share), name: safe(one.study),
     marker: {color: colour(one.study, "study"), pattern: {shape: ["", "/", ".", "x"][names.study.indexOf(one.study) % 4]}, line: {color: shade("ink"), width: 0.6}},
-    error_x: {array: one.knobs.map(knob => knob.spread ?? 0), color: shade("ink"), thickness: 1.2}, hovertemplate: "%{y}: %{x:.3f}<extra></extra>"})), {
+    error_x: {type: "data", symmetric: false, color: shade("ink"), thickness: 1.2,
+      array: one.knobs.map(knob => knob.high - knob.share), arrayminus: one.knobs.map(knob => knob.share - knob.low)}, hovertemplate: "%{y}: %{x:.3f}<extra></extra>"})), {
     x: {title: `importance for ${label($("objective").value)}`, rangemode: "tozero"}, y: {categoryorder: "array", categoryarray: rows.map(safe)}, showlegend: several, barmode: "group",
     described: `Importance for ${label($("objective").value)}: ${knobs[0].knobs.map(knob => `${knob.name} ${knob.share.toFixed(2)}`).join(", ")}.`});
 }
