@@ -27,7 +27,7 @@ def write_page(studies: Sequence[Path], output: Path) -> Path:
     found = facts(studies)
     text = page(found, title="prunefront: " + ", ".join(study["name"] for study in found["studies"]))
     try:
-        write_durably(output, text.encode())
+        write_durably(output, text.encode("utf-8", "replace"))
     except OSError as error:
         raise WrongInput(f"the report cannot be written to {output}: {error.strerror}") from error
     return output
@@ -36,9 +36,9 @@ def write_page(studies: Sequence[Path], output: Path) -> Path:
 def write_figures(study: Path, *, size: Size = SCREEN, endings: Sequence[str] = ENDINGS[:2]) -> list[Path]:
     """Write STUDY/figures/front and methods, each with every ending, and return their paths.
 
-    The same rows give the same bytes. ``methods`` is left out where no network was measured before recovery. Figures for
-    papers have their size in their names. Raises WrongInput for what cannot be read, and where no complete network has
-    what the front's figure shows.
+    The same rows give the same bytes. ``methods`` is left out where no network was measured before recovery. Figures
+    for papers have their size in their names. Raises WrongInput for what cannot be read, and where no complete network
+    has what the front's figure shows.
     """
     rows = table.read(study)
     if len(rows) == 0:

@@ -29,11 +29,10 @@ def compact(table: pa.Table) -> dict[str, Any]:
         distinct = dict.fromkeys(values)
         if not values or set(distinct) == {None}:
             continue
+        is_text = all(isinstance(value, str) for value in distinct if value is not None)
         if len(distinct) == 1:
             columns[name] = {"same": values[0]}
-        elif isinstance(next(value for value in distinct if value is not None), str) and 2 * len(distinct) < len(
-            values
-        ):
+        elif is_text and 2 * len(distinct) < len(values):
             names = [value for value in distinct if value is not None]
             codes = {value: code for code, value in enumerate(names)} | {None: -1}
             columns[name] = {"names": names, "codes": [codes[value] for value in values]}

@@ -25,8 +25,8 @@ def page(facts: Mapping[str, Any], /, *, title: str) -> str:
     """The whole page. ``facts`` are its numbers and names, as JSON holds them (see `analysis.page.facts`).
 
     Names and messages of users reach the browser as JSON only, which ``report.js`` sets as text. The page's
-    Content-Security-Policy forbids every request, and every script but ours and plotly's, which it knows by their hashes;
-    WebGL's drawing needs ``unsafe-eval`` of it.
+    Content-Security-Policy forbids every request, and every script but ours and plotly's, which it knows by their
+    hashes; WebGL's drawing needs ``unsafe-eval`` of it.
     """
     ours = "\n".join((PARTS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     scripts = {"plotly": _plotly(), "script": ours}

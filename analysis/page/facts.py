@@ -97,7 +97,7 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
     summary = summarise(rows, objectives, constraints=constraints)
     front = summary.front["trial"].to_pylist()
     listed = rows.to_pylist()
-    said: list[str] = []
+    said = [] if summary.complete else [f"none of the {len(rows)} rows is complete: there is no front to show"]
     dense = [row["trial"] for row in listed if row["method"] == DENSE]
     order = _by_interest(listed, [*front, *dense])
     epochs, notes = learning(study, order, dense=dense)
@@ -194,12 +194,7 @@ def _confirmed(study: Path, said: list[str]) -> dict[str, Any]:
 def _environment(study: Path, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """What the trials ran on, as pairs of a word and what there is to say."""
     found = [
-        [
-            label,
-            ", ".join(
-                f"{value} ({count:,})" if len(counts) > 1 else str(value) for value, count in counts.most_common(8)
-            ),
-        ]
+        [label, _tally(counts)]
         for label, name in (
             *(("network", "network"), ("width", "width"), ("data", "data"), ("seed", "seed"), ("device", "device")),
             *(("precision", "precision"), ("torch", "torch"), ("prunefront", "version"), ("worker", "worker")),
@@ -210,14 +205,20 @@ def _environment(study: Path, rows: Sequence[Mapping[str, Any]]) -> list[list[st
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     trained = counted(study)
     if started:
-        found.append(
-            ["trials started", " to ".join(when[:16].replace("T", " ") for when in (started[0], started[-1])) + " UTC"]
-        )
+        first, last = (when[:16].replace("T", " ") for when in (started[0], started[-1]))
+        found.append(["trials started", f"{first} to {last} UTC"])
     if seconds:
         found.append(["time of workers", f"{seconds / 3600:,.2f} hours"])
     if trained.executed:
         found.append(["epochs of training", str(trained)])
     return found
+
+
+def _tally(counts: Counter[Any]) -> str:
+    """What there is, the most frequent first, and how often where it is not always the same."""
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    return ", ".join(f"{value} ({count:,})" for value, count in counts.most_common(8)) + ", …" * (len(counts) > 8)
 
 
 def _spec(study: Path) -> str:

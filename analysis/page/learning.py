@@ -29,8 +29,8 @@ Curve = dict[str, list[Any]]
 def learning(study: Path, trials: Sequence[str], *, dense: Sequence[str]) -> tuple[dict[str, Curve], list[str]]:
     """Trial → its curve, for as many of ``trials`` as there is room for, in that order; and lines on what is missing.
 
-    A curve has the `MEASURED`, an entry for each epoch and for each cut, and ``runs``: stage, round and how many entries
-    are theirs, in order. A file that cannot be read costs its curves, not the page.
+    A curve has the `MEASURED`, an entry for each epoch and for each cut, and ``runs``: stage, round and how many
+    entries are theirs, in order. A file that cannot be read costs its curves, not the page.
     """
     said: list[str] = []
     try:

@@ -34,7 +34,7 @@ def _of(rows: pa.Table, objective: str) -> dict[str, Any]:
             for name, effect in found.knobs.items()
         ],
         "note": (
-            f"A forest that learned from the recipes explains {max(0.0, found.explained):.0%} of the variance of {objective} among "
-            f"trials that it had not seen ({found.trials} looked at)."
+            f"A forest that learned from the recipes explains {max(0.0, found.explained):.0%} of the variance of "
+            f"{objective} among trials that it had not seen ({found.trials} looked at)."
         ),
     }

@@ -24,11 +24,11 @@ STEPS = 400
 def progress(
     table: pa.Table, objectives: Sequence[str], *, constraints: Sequence[Constraint] = ()
 ) -> dict[str, list[float]]:
-    """``trials``, ``epochs``, ``seconds`` (of workers) spent when the hypervolume changed, and ``hypervolume`` from then on.
+    """What had been spent whenever the hypervolume changed: ``trials``, ``epochs``, ``seconds`` of workers.
 
-    Trials count in the order in which they ended, in any state: one that failed was paid for too. The dense network is
-    no trial, and epochs that were reused were not paid for again. The last entry is the end of the study. Raises WrongInput where the scale is unknown (see
-    `indicators.scales`).
+    ``hypervolume`` is its value from then on; the last entry is the end of the study. Trials count in the order in
+    which they ended, in any state: one that failed was paid for too. The dense network is no trial, and epochs that
+    were reused were not paid for again. Raises WrongInput where the scale is unknown (see `indicators.scales`).
     """
     import numpy as np
 

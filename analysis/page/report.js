@@ -96,10 +96,13 @@ function show(id) {
 }
 const redraw = () => Object.values(charts).forEach((one, place) => one.isDrawn && one.draw($(Object.keys(charts)[place])));
 
+// Lines of about so many letters, for an axis that is shorter than what it says.
+const wrapped = (text, letters) => text.split(" ").reduce((lines, word) => (lines.length && (lines.at(-1) + word).length < letters
+  ? [...lines.slice(0, -1), `${lines.at(-1)} ${word}`] : [...lines, word]), []).map(safe).join("<br>");
 function plot(place, traces, {x = {}, y = {}, described, ...more}) {
   const shared = {gridcolor: shade("line"), zerolinecolor: shade("line"), linecolor: shade("soft"), automargin: true,
     ticks: "outside", tickcolor: shade("soft"), exponentformat: "SI"};
-  const titled = axis => ({...shared, ...axis, title: {text: safe(axis.title ?? ""), standoff: 8}});
+  const titled = axis => ({...shared, ...axis, title: {text: wrapped(axis.title ?? "", place.clientWidth / 9), standoff: 8}});
   place.setAttribute("aria-label", described);
   return Plotly.react(place, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", showlegend: false,
@@ -107,14 +110,13 @@ function plot(place, traces, {x = {}, y = {}, described, ...more}) {
     margin: {l: 60, r: 16, t: 26, b: 50}, hoverlabel: {align: "left"}, dragmode: "zoom",
     modebar: {bgcolor: "rgba(0,0,0,0)", color: shade("soft"), activecolor: shade("accent")},
     legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom"}, ...more, xaxis: titled(x), yaxis: titled(y),
-  }, {responsive: true, displaylogo: false,
+  }, {responsive: true, displaylogo: false, displayModeBar: place.clientWidth > 360,
     // Named one by one: plotly's own choice holds a button that sends the chart to its makers.
     modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]]});
 }
 function emptied(place, reason) {
   place.hidden = true;
-  const said = place.nextElementSibling;
-  if (said) said.textContent = reason;
+  $(place.getAttribute("aria-describedby")).textContent = reason;
 }
 const choose = (id, options, first) => {
   const groups = Object.entries(options).map(([title, listed]) => {
@@ -157,6 +159,7 @@ const hover = i => `<b>${safe(method[i])}</b>${column("ratio")[i] == null ? "" :
   + `<br>trial ${safe(trial[i].slice(0, 8))}${several ? ` of ${safe(study(i).name)}` : ""}`;
 
 function drawFront(place) {
+  if (!measured.length) return emptied(place, "No network is complete and has a finite measure: there is nothing to compare.");
   const x = $("x").value, y = $("y").value, xs = column(x), ys = column(y);
   const rows = complete.filter(i => isShown(i) && isNumber(xs[i]) && isNumber(ys[i]));
   const meeting = rows.filter(i => isMet[i]);
@@ -194,6 +197,7 @@ function drawFront(place) {
     place.isListening = true;
     place.on("plotly_click", event => event.points[0].customdata !== undefined && pick(event.points[0].customdata));
   }
+  return undefined;
 }
 function zoom(factor) {
   const {xaxis, yaxis} = $("front-chart").layout;
@@ -252,7 +256,7 @@ function changed() {
 
 // ---- the table of networks, from which every point of the chart is reached by keyboard
 const listing = {page: 0, by: firstY, falls: isTop(firstY)};
-const columnsListed = () => [...new Set(["trial", ...(several ? ["_study"] : []), "method", "ratio", ...objectives, $("x").value, $("y").value,
+const columnsListed = () => [...new Set(["trial", ...(several ? ["_study"] : []), "method", "ratio", ...objectives, ...[$("x").value, $("y").value].filter(Boolean),
   ...($("listed").value === "all" ? ["state"] : []), "_front"])];
 const TITLES = {_study: "study", _front: "on the front"};
 const cell = (name, i) => (name === "_study" ? study(i).name : name === "_front" ? (isFront[i] ? "yes" : "") : human(name, column(name)[i]));
@@ -317,7 +321,7 @@ function pick(i) {
     make("h4", {}, "Layers"), layers ? layersOf(layers) : make("p", {class: "caption"}, "Their widths are not known here: "
       + "kept are those of the front and of the most accurate networks whose channels were cut, while their stages are stored."),
     make("h4", {}, "Artefact"), artefact ? make("pre", {id: "artefact"}, artefact) : make("p", {class: "caption"}, "None has been made of this trial."),
-    make("h4", {}, "How it ran"), listOf(known(["epochs", "epochs_reused", "seconds", "started", "worker", "device", "precision", "torch"])),
+    make("h4", {}, "How it ran"), listOf(known(["epochs", "epochs_reused", "seconds", "worker", "device", "precision", "torch"])),
   ].flat().filter(Boolean));
   $("details").scrollTop = 0;
   if (about.curves[name]) drawCurve(curve, i);

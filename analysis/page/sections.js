@@ -192,7 +192,7 @@ choose("y", {measures: measured, knobs: numeric}, firstY);
 choose("by-ratio", {"": measured}, firstY);
 choose("curve", {"": ["val_accuracy", "train_accuracy", "val_loss", "train_loss"]});
 choose("objective", {"": [...new Set(data.studies.flatMap(one => one.importance.map(each => each.objective)))]});
-$("log-x").checked = isWide(firstX);
+$("log-x").checked = Boolean(firstX) && isWide(firstX);
 $("marks-choice").hidden = $("studies").hidden = !several;
 for (const id of ["x", "y", "log-x", "log-y"]) $(id).addEventListener("change", () => { list(); drawFront($("front-chart")); });
 $("marks").addEventListener("change", () => { by = $("marks").value; legends(); redraw(); });
