@@ -92,7 +92,7 @@ const watcher = new IntersectionObserver(seen => seen.filter(one => one.isInters
 function show(id) {
   watcher.unobserve($(id));
   charts[id].isDrawn = true;
-  charts[id].draw($(id));
+  return charts[id].draw($(id));
 }
 const redraw = () => Object.values(charts).forEach((one, place) => one.isDrawn && one.draw($(Object.keys(charts)[place])));
 
@@ -191,13 +191,13 @@ function drawFront(place) {
   const unmet = rows.length - meeting.length;
   $("front-caption").textContent = `${told}.` + (unmet ? ` ${many(unmet, "faint network does", "faint networks do")} not meet the constraints.` : "")
     + " Drag to zoom, double-click for the whole chart; every network is in the table below.";
-  plot(place, traces, {described: `Chart of ${told}.`, uirevision: `${x} ${y} ${$("log-x").checked} ${$("log-y").checked}`,
+  const drawn = plot(place, traces, {described: `Chart of ${told}.`, uirevision: `${x} ${y} ${$("log-x").checked} ${$("log-y").checked}`,
     x: {title: axis(x, ACROSS), type: $("log-x").checked ? "log" : "linear"}, y: {title: axis(y, UP), type: $("log-y").checked ? "log" : "linear"}});
   if (!place.isListening) {
     place.isListening = true;
     place.on("plotly_click", event => event.points[0].customdata !== undefined && pick(event.points[0].customdata));
   }
-  return undefined;
+  return drawn;
 }
 function zoom(factor) {
   const {xaxis, yaxis} = $("front-chart").layout;
@@ -289,7 +289,7 @@ function list() {
   $("networks").replaceChildren(
     make("caption", {}, `${many(rows.length, "trial")}; press a column’s title to sort by it, a trial’s name to see its recipe`),
     make("thead", {}, make("tr", {}, titles)),
-    make("tbody", {}, some.map(i => make("tr", {"aria-current": i === chosen && "true"}, shown.map(name => make("td",
+    make("tbody", {}, some.map(i => make("tr", {"data-row": i, "aria-current": i === chosen && "true"}, shown.map(name => make("td",
       {class: isNumeric(name) && "number"}, name === "trial"
         ? make("button", {type: "button", "data-row": i, "aria-label": `Show trial ${trial[i]}`, onclick: () => pick(i)}, trial[i].slice(0, 8))
         : cell(name, i)))))));
@@ -325,7 +325,9 @@ function pick(i) {
   ].flat().filter(Boolean));
   $("details").scrollTop = 0;
   if (about.curves[name]) drawCurve(curve, i);
-  list();
+  // Not drawn anew: whoever pressed a row's button would lose their place.
+  for (const row of $("networks").querySelectorAll("tbody tr")) row.toggleAttribute("aria-current", false);
+  $("networks").querySelector(`tbody tr[data-row="${i}"]`)?.setAttribute("aria-current", "true");
   if (charts["front-chart"].isDrawn) drawFront($("front-chart"));
 }
 const quoted = text => (/^[\w][\w .+-]*$/.test(text) && isNaN(text) && !/^(true|false|null|yes|no|on|off)$/i.test(text) ? text : JSON.stringify(text));
