@@ -211,7 +211,7 @@ prunefront.main()
     ("words", "unwanted"),
     [
         (["front", "STUDY"], {"torch", "ray", "optuna", "pandas", "matplotlib", "rich", "sklearn"}),
-        (["report", "STUDY", "--figures"], {"torch", "ray", "optuna", "plotly", "rich"}),
+        (["report", "STUDY", "--figures"], {"torch", "ray", "optuna", "plotly"}),
         (["--help"], {"torch", "ray", "optuna", "pandas", "matplotlib", "rich", "pyarrow", "numpy", "moocore"}),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_same_rows_give_the_same_bytes(study):
 
 
 @pytest.mark.parametrize(("name", "inches"), [("single", 3.5), ("double", 7.2)])
-def test_figures_for_papers_have_the_width_of_a_column_and_text_that_can_be_read(study, name, inches):
+def test_figures_for_papers_have_the_width_of_a_column_and_text_that_can_be_read(name, inches):
     rows = table_of(studies.rows(60))
     figure = plots.front_figure(rows, size=size_of(name), title="not in a paper")
     assert figure.get_size_inches()[0] == inches
