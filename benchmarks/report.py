@@ -44,20 +44,11 @@ def _opened(page: Path) -> Iterator[str]:
         yield "opened in a browser: not measured, chromium and chromedriver are not installed"
         return
     with browser() as found:
-        walls, busy = [], []
-        found.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        walls = []
         for _ in range(RUNS + 1):
-            before = _thread_seconds(found.driver)
             found.open(page)
             walls.append(int(found.run("return document.documentElement.dataset.ready")) / 1000)
-            busy.append(_thread_seconds(found.driver) - before)
     yield f"opened, until the front is drawn: {_spread(walls[1:])} (target 2 s)"
-    yield f"of which the page's thread on a processor: {_spread(busy[1:])}"
-
-
-def _thread_seconds(driver: object) -> float:
-    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]  # type: ignore[attr-defined]
-    return float(next(one["value"] for one in metrics if one["name"] == "ThreadTime"))
 
 
 def _spread(seconds: list[float]) -> str:

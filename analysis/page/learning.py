@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 from typing import Any
 
-from analysis import curves
+from analysis import arrow, curves
 from analysis.errors import WrongInput
 from analysis.object_path import each
 from analysis.page.columns import finite
@@ -23,6 +22,8 @@ FILES = 500
 SHARED = "dense"
 """The stage that all trials of a study begin with: shown for the dense network itself, and for nobody else."""
 
+Lines = dict[str, list[Any]]
+"""``stage``, ``round`` and the `MEASURED`, each with an entry for every line."""
 Curve = dict[str, list[Any]]
 
 
@@ -33,49 +34,59 @@ def learning(study: Path, trials: Sequence[str], *, dense: Sequence[str]) -> tup
     entries are theirs, in order. A file that cannot be read costs its curves, not the page.
     """
     said: list[str] = []
+    held: dict[str, Lines] = {}
     try:
-        held = _compacted(study)
+        held |= _compacted(study)
     except WrongInput as error:
-        held = {}
         if (study / curves.PARQUET).exists():
             said.append(str(error))
     absent = [trial for trial in trials if trial not in held][:FILES]
-    for trial, epochs in zip(absent, each(lambda name: _of(study, name), absent, at=study), strict=True):
-        if epochs:
-            held[trial] = epochs
+    for trial, lines in zip(absent, each(lambda name: _of(study, name), absent, at=study), strict=True):
+        if lines["stage"]:
+            held[trial] = lines
     found: dict[str, Curve] = {}
     room = EPOCHS
     for trial in trials:
-        epochs = [epoch for epoch in held.get(trial, []) if trial in dense or epoch.get("stage") != SHARED]
-        if not epochs:
-            continue
-        if len(epochs) > room:
+        lines = held.get(trial, {"stage": []})
+        if trial not in dense and SHARED in lines["stage"]:
+            own = [stage != SHARED for stage in lines["stage"]]
+            lines = {name: list(compress(values, own)) for name, values in lines.items()}
+        count = len(lines["stage"])
+        if count > room:
             said.append(f"{len(found)} of {sum(name in held for name in trials)} learning curves are on this page")
             break
-        room -= len(epochs)
-        found[trial] = _curve(epochs)
+        room -= count
+        if count:
+            found[trial] = _curve(lines)
     return found, said
 
 
-def _compacted(study: Path) -> dict[str, list[dict[str, Any]]]:
-    epochs = defaultdict(list)
-    for epoch in curves.read(study).select(["trial", "stage", "round", *MEASURED]).to_pylist():
-        epochs[epoch["trial"]].append(epoch)
-    return dict(epochs)
+def _compacted(study: Path) -> dict[str, Lines]:
+    """Trial → its lines of ``curves.parquet``, where those of a trial follow one another."""
+    table = curves.read(study)
+    whole: Lines = {name: table[name].to_pylist() for name in ("stage", "round")}
+    whole |= {name: arrow.numbers(table[name]).tolist() for name in MEASURED}
+    start, found = 0, {}
+    for trial, same in groupby(table["trial"].to_pylist()):
+        end = start + sum(1 for _ in same)
+        found[trial] = {name: values[start:end] for name, values in whole.items()}
+        start = end
+    return found
 
 
-def _of(study: Path, trial: str) -> list[dict[str, Any]]:
+def _of(study: Path, trial: str) -> Lines:
     try:
-        return curves.of_trial(study, trial)["epochs"]
+        epochs = curves.of_trial(study, trial)["epochs"]
     except WrongInput:
-        return []
+        epochs = []
+    return {name: [epoch.get(name) for epoch in epochs] for name in ("stage", "round", *MEASURED)}
 
 
-def _curve(epochs: Sequence[dict[str, Any]]) -> Curve:
-    stages = groupby((epoch.get("stage"), epoch.get("round")) for epoch in epochs)
+def _curve(lines: Lines) -> Curve:
+    stages = groupby(zip(lines["stage"], lines["round"], strict=True))
     curve: Curve = {"runs": [[stage, round_, len(list(same))] for (stage, round_), same in stages]}
     for name in MEASURED:
-        values = [finite(epoch.get(name)) for epoch in epochs]
+        values = [finite(value) for value in lines[name]]
         if any(value is not None for value in values):
             curve[name] = [None if value is None else float(f"{value:.4g}") for value in values]
     return curve
