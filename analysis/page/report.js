@@ -102,15 +102,16 @@ const wrapped = (text, letters) => text.split(" ").reduce((lines, word) => (line
 function plot(place, traces, {x = {}, y = {}, described, ...more}) {
   const shared = {gridcolor: shade("line"), zerolinecolor: shade("line"), linecolor: shade("soft"), automargin: true,
     ticks: "outside", tickcolor: shade("soft"), exponentformat: "SI"};
-  const titled = axis => ({...shared, ...axis, title: {text: wrapped(axis.title ?? "", place.clientWidth / 9), standoff: 8}});
+  // Left of the axis across are the other one's labels.
+  const titled = (axis, room) => ({...shared, ...axis, title: {text: wrapped(axis.title ?? "", room / 8), standoff: 8}});
   place.setAttribute("aria-label", described);
   return Plotly.react(place, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", showlegend: false,
     font: {color: shade("ink"), size: 13, family: getComputedStyle(document.body).fontFamily},
     margin: {l: 60, r: 16, t: 26, b: 50}, hoverlabel: {align: "left"}, dragmode: "zoom",
     modebar: {bgcolor: "rgba(0,0,0,0)", color: shade("soft"), activecolor: shade("accent")},
-    legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom"}, ...more, xaxis: titled(x), yaxis: titled(y),
-  }, {responsive: true, displaylogo: false, displayModeBar: place.clientWidth > 360,
+    legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom"}, ...more, xaxis: titled(x, place.clientWidth - 120), yaxis: titled(y, place.clientHeight - 60),
+  }, {responsive: true, displaylogo: false, displayModeBar: !place.closest("aside"),
     // Named one by one: plotly's own choice holds a button that sends the chart to its makers.
     modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]]});
 }
