@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.arguments import Json, Studies, Study
-from analysis.errors import WrongInput
+from analysis.arguments import Json, Studies, Study, study_path
 
 __all__ = ["app"]
 
@@ -159,22 +158,25 @@ def pick(
 
 @app.command()
 def report(
-    study: Study,
-    figures: Annotated[bool, typer.Option("--figures", help="Write STUDY/figures/front.png and .svg.")] = False,
+    study: Studies,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page. [default: STUDY/report.html]", parser=study_path, metavar="FILE", show_default=False
+        ),
+    ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Draw STUDY/figures/front and methods too, as PNG, SVG and PDF.")
+    ] = False,
+    size: Annotated[
+        str, typer.Option(help="With --figures: screen, or single or double, a paper's column widths.")
+    ] = "screen",
     json: Json = False,
 ) -> None:
-    """Write what there is to look at into the study's folder."""
-    from analysis.report import write_figures
+    """Write one page to explore studies in a browser, which needs no network, and figures for papers."""
+    from analysis.report_command import write
 
-    if not figures:
-        raise WrongInput("say what to write: accepted is --figures")
-    paths = [str(path) for path in write_figures(study)]
-    if json:
-        from json import dumps
-
-        typer.echo(dumps({"figures": paths}))
-    else:
-        typer.echo("\n".join(paths))
+    write(study, output=output, figures=figures, size=size, as_json=json)
 
 
 @app.command()

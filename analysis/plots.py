@@ -17,13 +17,17 @@ from analysis.constraints import Constraint, listed, met
 from analysis.durable import write_durably
 from analysis.errors import WrongInput
 from analysis.schema import DENSE, measure
+from analysis.sizes import SCREEN, Size
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["GREY", "INK", "RANDOM", "SHAPES", "TEXT", "Mark", "front_figure", "legend", "marks", "save", "unit_of"]
+__all__ = [
+    *("GREY", "INK", "RANDOM", "SHAPES", "TEXT", "Mark"),
+    *("front_figure", "legend", "marks", "panels", "save", "text_of", "unit_of"),
+]
 
 RANDOM = "random-channels"
 GREY = "#8a8a8a"
@@ -43,7 +47,31 @@ TEXT: dict[Any, Any] = {
     "legend.fontsize": 12.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "prunefront",
+    "pdf.fonttype": 42,
 }
+
+
+def text_of(size: Size) -> dict[Any, Any]:
+    """Matplotlib's settings for the text of a figure of that size."""
+    small = dict.fromkeys(("font.size", "legend.fontsize"), size.font - 1)
+    return TEXT | small | {"axes.labelsize": size.font}
+
+
+def panels(size: Size, *, inches: tuple[float, float], dots: int = 150) -> tuple[Figure, tuple[Axes, Axes]]:
+    """An empty figure with two panels of one height axis: side by side, or, in a narrow column, above one another.
+
+    ``inches``, width and height, and ``dots`` per inch are those of a screen.
+    """
+    from matplotlib.figure import Figure
+
+    width, height = inches
+    if size.inches is None:
+        figure = Figure(figsize=inches, dpi=dots, layout="constrained")
+    else:
+        tall = 1.55 * size.inches if size.is_narrow else size.inches * height / width
+        figure = Figure(figsize=(size.inches, tall), dpi=size.dots, layout="constrained")
+    first, second = figure.subplots(2, 1, sharey=True) if size.is_narrow else figure.subplots(1, 2, sharey=True)
+    return figure, (first, second)
 
 
 @dataclass(frozen=True)
@@ -66,17 +94,18 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     return drawn | {name: mark for name, mark in own.items() if name in methods}
 
 
-def front_figure(table: pa.Table, *, title: str = "", constraints: Sequence[Constraint] = ()) -> Figure:
+def front_figure(
+    table: pa.Table, *, title: str = "", constraints: Sequence[Constraint] = (), size: Size = SCREEN
+) -> Figure:
     """Validation accuracy against sparsity and against MACs, side by side, each with the front of its own two.
 
     Only complete rows are drawn. Strong marks are on the front; the line joins what the front attains: at
     each cost the best accuracy to be had at no more than it. Networks that do not meet the ``constraints`` are
-    faint, and not on the front.
+    faint, and not on the front. In the sizes of a paper, whose captions say it, there is no heading.
 
     Raises WrongInput where no complete row has both measures of either panel.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     costs = ("sparsity", "macs")
     shown = {cost: pareto.candidates(table, ("val_accuracy", cost)) for cost in costs}
@@ -86,27 +115,32 @@ def front_figure(table: pa.Table, *, title: str = "", constraints: Sequence[Cons
         )
     methods = {name for rows in shown.values() for name in rows["method"].to_pylist() if name is not None}
     drawn = marks(sorted(methods))
-    with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=(10.0, 5.4), dpi=150, layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        for axes, cost in zip((left, right), costs, strict=True):
-            _panel(axes, shown[cost], cost, drawn, constraints)
-        left.set_ylabel("validation accuracy (better ↑)")
+    with matplotlib.rc_context(text_of(size)):
+        figure, both = panels(size, inches=(10.0, 5.4))
+        for axes, cost in zip(both, costs, strict=True):
+            _panel(axes, shown[cost], cost, drawn, constraints, size=size)
+        for axes in both if size.is_narrow else both[:1]:
+            axes.set_ylabel("validation accuracy (better ↑)")
         count = max(len(rows) for rows in shown.values())
         heading = f"{title}: " * bool(title) + f"{count} networks, strong marks are on the front"
         if constraints:
             heading += f"\nfaint marks do not meet {listed(constraints)}"
-        figure.suptitle(heading, x=0.012, ha="left", fontsize=13, color=INK, parse_math=False)
-        legend(figure, drawn)
+        if size == SCREEN:
+            figure.suptitle(heading, x=0.012, ha="left", fontsize=13, color=INK, parse_math=False)
+        legend(figure, drawn, size=size)
         figure.draw_without_rendering()  # settles layout while the settings hold
     return figure
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write ``figure`` to ``path`` (.png or .svg), whole or not at all; text in an SVG stays text."""
+    """Write ``figure`` to ``path`` (.png, .svg or .pdf), whole or not at all; text in SVG and PDF stays text."""
     import matplotlib
 
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}[path.suffix]
+    metadata = {
+        ".png": {"Software": None},
+        ".svg": {"Date": None, "Creator": None},
+        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }[path.suffix]
     drawn = BytesIO()
     with matplotlib.rc_context(TEXT):
         figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata=metadata)
@@ -114,7 +148,9 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark], constraints: Sequence[Constraint]) -> None:
+def _panel(
+    axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark], constraints: Sequence[Constraint], *, size: Size
+) -> None:
     import numpy as np
 
     objectives = ("val_accuracy", cost)
@@ -141,12 +177,12 @@ def _panel(axes: Axes, rows: pa.Table, cost: str, drawn: dict[str, Mark], constr
             axes.scatter(
                 costs[chosen],
                 accuracies[chosen],
-                s=260 if method == DENSE else 80 if on_front else 46,
+                s=size.mark * (260 if method == DENSE else 80 if on_front else 46),
                 marker=mark.shape,
                 color=mark.colour,
                 alpha=1.0 if is_strong else 0.45 if is_met else 0.12,
                 edgecolors=INK if is_strong else "white",
-                linewidths=0.9 if is_strong else 0.4,
+                linewidths=size.mark**0.5 * (0.9 if is_strong else 0.4),
                 zorder=5 if method == DENSE else 4 if on_front else 2 if method == RANDOM else 3,
                 rasterized=len(chosen) > MANY,
             )
@@ -199,7 +235,7 @@ def _logarithmic(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def legend(figure: Figure, drawn: dict[str, Mark], *, line: str = "front") -> None:
+def legend(figure: Figure, drawn: dict[str, Mark], *, line: str = "front", size: Size = SCREEN) -> None:
     """Write one row or more below the panels: methods first, then what they are compared with, then the line."""
     from matplotlib.lines import Line2D
 
@@ -214,16 +250,17 @@ def legend(figure: Figure, drawn: dict[str, Mark], *, line: str = "front") -> No
             markerfacecolor=drawn[name].colour,
             markeredgecolor=INK,
             markeredgewidth=0.8,
-            markersize=15 if name == DENSE else 9,
+            markersize=size.mark**0.5 * (15 if name == DENSE else 9),
             label=f"{name} network" if name == DENSE else name,
         )
         for name in ordered
     ]
     handles.append(Line2D([], [], color=INK, linewidth=1.6, label=line))
+    across = 2 if size.is_narrow else 5
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=-(-len(handles) // -(-len(handles) // 5)),  # rows of at most five, equally long
+        ncols=-(-len(handles) // -(-len(handles) // across)),  # rows of at most so many, equally long
         frameon=False,
         columnspacing=1.6,
         handletextpad=0.5,

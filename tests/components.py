@@ -44,6 +44,7 @@ COMPONENTS: dict[str, Callable[[], bool]] = {
     "tensorboard": _package("tensorboardX"),
     "s3": lambda: moto() is not None,
     "hosts": _hosts,
+    "chromium": lambda: bool(program("chromium") and program("chromedriver")) and _package("selenium")(),
 }
 """Component → whether it is here. Whoever needs another one adds a line."""
 

@@ -22,6 +22,12 @@ def study(tmp_path):
     return studies.write(tmp_path / "made-up", studies.rows(60))
 
 
+@pytest.fixture
+def small(tmp_path):
+    """Of too few trials to learn from, which takes longest of all that a report does."""
+    return studies.write(tmp_path / "small", studies.rows(12))
+
+
 def run(*words):
     return CliRunner().invoke(prunefront.app, [str(word) for word in words])
 
@@ -72,10 +78,27 @@ def test_lambda_is_a_column_like_any_other(study):
     assert "slimming" in done.stdout
 
 
-def test_report_writes_figures_and_says_where(study):
-    done = run("report", study, "--figures")
-    assert done.stdout.split() == [str(study / "figures" / name) for name in ("front.png", "front.svg")]
-    assert len(json.loads(run("report", study, "--figures", "--json").stdout)["figures"]) == 2
+def test_report_writes_a_page_into_the_study_and_figures_where_asked_and_says_where(small, tmp_path):
+    assert run("report", small).stdout == f"{small / 'report.html'}\n"
+    assert (small / "report.html").read_text().startswith("<!doctype html>")
+    page = tmp_path / "page.html"
+    done = run("report", small, "--output", page, "--figures", "--size", "single", "--json")
+    drawn = [str(small / "figures" / f"front-single.{ending}") for ending in ("png", "svg", "pdf")]
+    assert json.loads(done.stdout) == {"report": str(page), "figures": drawn}
+    assert page.is_file()
+
+
+def test_a_report_on_several_studies_lies_where_it_is_told_to(small, tmp_path):
+    other = studies.write(tmp_path / "other", studies.rows(9, seed=1))
+    done = run("report", small, other)
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "prunefront: a report on 2 studies lies in none of them: say --output FILE\n",
+    )
+    done = run("report", small, other, "--output", tmp_path / "both.html")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "both.html").read_text()
+    assert all(f'"path":"{each}"' in text for each in (small, other))
 
 
 @pytest.mark.parametrize(
@@ -94,8 +117,13 @@ def test_report_writes_figures_and_says_where(study):
         (["front", "STUDY", "--objektives", "macs"], "No such option"),
         (["fron", "STUDY"], "Did you mean 'front'"),
         (["--nonsuch"], "No such option"),
-        (["report", "STUDY"], "accepted is --figures"),
+        (["report"], "Missing argument"),
+        (["report", "STUDYY"], "did you mean made-up"),
         (["report", "STUDYY", "--figures"], "did you mean made-up"),
+        (["report", "STUDY", "STUDY", "--output", "STUDY/a.html"], "named twice"),
+        (["report", "STUDY", "--figures", "--size", "singel"], "did you mean single"),
+        (["report", "STUDY", "--size", "single"], "say --figures too"),
+        (["report", "STUDY", "--output", "STUDY/none/a.html"], "cannot be written to"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(study, words, said):
@@ -105,6 +133,17 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(study, words, said):
     assert said in done.stderr
     assert done.stderr.startswith("prunefront: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_report_says_what_it_cannot_read_in_one_line(small):
+    path = table.compact(small, {})
+    path.write_bytes(b"PAR1 of somebody else")
+    empty = studies.write(small.parent / "empty", [])
+    for study, said in ((small, f"{path} cannot be read as Parquet"), (empty, f"{empty} has no rows yet")):
+        done = run("report", study)
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith(f"prunefront: {said}")
+        assert not (study / "report.html").exists()
 
 
 def test_an_empty_study_and_one_without_complete_rows_are_said(tmp_path):
@@ -174,7 +213,7 @@ prunefront.main()
     ("words", "unwanted"),
     [
         (["front", "STUDY"], {"torch", "ray", "optuna", "pandas", "matplotlib", "rich", "sklearn"}),
-        (["report", "STUDY", "--figures"], {"torch", "ray", "optuna", "sklearn"}),
+        (["report", "STUDY", "--figures"], {"torch", "ray", "optuna", "plotly"}),
         (["--help"], {"torch", "ray", "optuna", "pandas", "matplotlib", "rich", "pyarrow", "numpy", "moocore"}),
     ],
 )

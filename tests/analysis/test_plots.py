@@ -1,8 +1,11 @@
 import pyarrow as pa
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from analysis import plots, report
 from analysis.errors import WrongInput
+from analysis.sizes import size_of
 from tests.analysis import studies
 
 
@@ -35,6 +38,31 @@ def test_writes_a_small_png_and_an_svg_whose_text_is_text(study):
 def test_the_same_rows_give_the_same_bytes(study):
     first = [path.read_bytes() for path in report.write_figures(study)]
     assert [path.read_bytes() for path in report.write_figures(study)] == first
+
+
+@pytest.mark.parametrize(("name", "inches"), [("single", 3.5), ("double", 7.2)])
+def test_figures_for_papers_have_the_width_of_a_column_and_text_that_can_be_read(name, inches):
+    rows = table_of(studies.rows(60))
+    figure = plots.front_figure(rows, size=size_of(name), title="not in a paper")
+    assert figure.get_size_inches()[0] == inches
+    drawn = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert min(text.get_fontsize() for text in drawn) >= 7
+    assert "not in a paper" not in {text.get_text() for text in drawn}
+    canvas = FigureCanvasAgg(figure)
+    inside = figure.get_tightbbox(canvas.get_renderer())
+    assert inside.x0 >= 0
+    assert inside.x1 <= inches
+    assert [axes.get_xlabel().split()[0] for axes in figure.axes] == ["sparsity", "multiply-accumulates"]
+
+
+def test_a_pdf_is_the_same_bytes_again_and_its_text_is_text(study):
+    first, *_ = (path for path in report.write_figures(study, size=size_of("single"), endings=["pdf"]))
+    assert first.name == "front-single.pdf"
+    data = first.read_bytes()
+    assert data.startswith(b"%PDF")
+    assert b"/FontFile2" in data  # whole outlines of letters, not of pictures
+    report.write_figures(study, size=size_of("single"), endings=["pdf"])
+    assert first.read_bytes() == data
 
 
 def test_only_complete_networks_are_drawn_each_once():
