@@ -97,9 +97,9 @@ class Curves:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path).sort_by([("trial", "ascending"), ("epoch", "ascending")])
-        table = table.filter(
-            [json.loads(knobs)["recovery_rate"] <= highest_rate for knobs in table["knobs"].to_pylist()]
-        )
+        if highest_rate < math.inf:
+            rates = [json.loads(knobs)["recovery_rate"] for knobs in table["knobs"].to_pylist()]
+            table = table.filter([rate <= highest_rate for rate in rates])
         epochs = max(table["epoch"].to_pylist()) + 1
         accuracy = np.array(table["val_accuracy"].to_pylist(), dtype=np.float64).reshape(-1, epochs)
         macs = np.array(table["macs"].to_pylist(), dtype=np.float64).reshape(-1, epochs)[:, 0]

@@ -74,7 +74,7 @@ class Rungs:
     Raises WrongInput for other objectives, rungs or factors.
     """
 
-    def __init__(self, objectives: Sequence[str], epochs: Sequence[int] = (1, 4, 16), factor: float = 4) -> None:
+    def __init__(self, objectives: Sequence[str], epochs: Sequence[int] = (1, 4, 16), factor: float = 8) -> None:
         check_objectives(objectives)
         if any(epoch < 0 for epoch in epochs) or any(a >= b for a, b in pairwise(epochs)):
             raise WrongInput(f"rungs must be numbers of epochs that rise from 0 or more, got {list(epochs)}")

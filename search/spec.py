@@ -91,7 +91,7 @@ class Search(BaseModel):
     rungs: tuple[int, ...] = Field(
         (), description="epochs of the last recovery, the first possibly 0, at which weak trials are stopped"
     )
-    factor: int = Field(4, ge=2, le=1000, description="at each rung about one trial in so many goes on")
+    factor: int = Field(8, ge=2, le=1000, description="at each rung about one trial in so many goes on")
     time_limit: Seconds | None = Field(None, description="how long a trial may take, in seconds or as in 30 min")
     warm_start: tuple[Path, ...] = Field((), description="other studies, whose rows teach the sampler")
     storage: Annotated[str | None, BeforeValidator(_written)] = Field(

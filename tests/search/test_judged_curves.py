@@ -41,7 +41,7 @@ def test_halving_alone_takes_a_sixth_of_the_epochs():
     # One objective, the same rank at every rung: 1 + 3/4 + 12/16 of 16 epochs, and a little for the first to arrive.
     count, chance = 1500, random.Random(0)
     accuracy = np.repeat(np.array([chance.random() for _ in range(count)])[:, None], 17, axis=1)
-    judge = Waiting(Rungs(("val_accuracy",)))
+    judge = Waiting(Rungs(("val_accuracy",), factor=4))
     played = play(Curves(accuracy, np.ones(count), 1.0, 10), judge, order=range(count))
     ideal = (1 + 3 / 4 + 12 / 16) / 16
     assert ideal == 0.15625
@@ -74,7 +74,7 @@ def test_workers_report_as_time_passes_and_wait_for_nobody():
 @pytest.mark.parametrize("workers", [1, 4, 16])
 def test_whoever_nobody_beats_at_the_end_has_run_to_its_end(workers):
     curves, seen = made_up(80), {epoch: {} for epoch in EPOCHS}
-    judge = Waiting(Rungs(OBJECTIVES))
+    judge = Waiting(Rungs(OBJECTIVES, factor=4))
 
     class Heard:
         next = judge.next
@@ -115,7 +115,8 @@ CURVES = Curves.read()
 
 
 def test_the_recorded_curves_are_small_and_whole():
-    assert CURVES.accuracy.shape == (220, EPOCHS[-1] + 1)
+    assert CURVES.accuracy.shape == (276, EPOCHS[-1] + 1)
+    assert len(Curves.read(highest_rate=0.01)) >= 200
     assert RECORDED.stat().st_size < 300_000
     assert ((CURVES.accuracy >= 0) & (CURVES.accuracy <= 1)).all()
     assert (CURVES.macs < CURVES.dense_macs).all()
@@ -125,6 +126,14 @@ def test_on_recorded_curves_rungs_keep_more_of_the_front_than_their_rivals_do():
     found = judge(CURVES, factor=4, shuffles=20)
     for name in ("random", "macs", "accuracy"):
         assert np.mean(found.rungs) > np.mean(found.rivals[name]), name
+
+
+def test_at_rates_that_do_not_swing_rungs_keep_the_front_for_a_fifth_of_the_epochs():
+    found = judge(Curves.read(highest_rate=0.01), factor=8, shuffles=20)
+    assert np.mean(found.rungs) >= 0.995
+    assert np.mean(found.epochs) <= 0.2
+    for name, shares in found.rivals.items():
+        assert np.mean(found.rungs) > np.mean(shares), name
 
 
 def test_a_study_is_recorded_as_its_rows_and_curves_have_it(tmp_path):

@@ -159,7 +159,7 @@ def test_no_more_are_ahead_of_those_that_go_on_than_the_factor_allows(stream, fa
 def test_the_order_in_which_objectives_are_named_does_not_matter(stream, chance):
     names = list(stream[0])
     chance.shuffle(names)
-    rungs = Rungs(names, epochs=(RUNG, 16))
+    rungs = Rungs(names, epochs=(RUNG, 16), factor=4)
     assert [survives(rungs, trial, RUNG, seen[trial]) for _, trial, seen in reported(stream)] == [
         told for told, _, _ in reported(stream)
     ]
@@ -170,7 +170,7 @@ def test_the_order_in_which_objectives_are_named_does_not_matter(stream, chance)
 def test_the_same_reports_in_another_order_are_the_same_state(stream, chance):
     *before, last = stream
     order = list(range(len(before)))
-    first, other = (Rungs(tuple(last), epochs=(RUNG, 16)) for _ in range(2))
+    first, other = (Rungs(tuple(last), epochs=(RUNG, 16), factor=4) for _ in range(2))
     for number in order:
         survives(first, str(number), RUNG, before[number])
     chance.shuffle(order)
@@ -183,7 +183,7 @@ def test_the_same_reports_in_another_order_are_the_same_state(stream, chance):
 @given(streams, st.randoms(use_true_random=False))
 def test_a_trial_tried_again_replaces_its_report(stream, chance):
     *before, last = stream
-    plain, retried = (Rungs(tuple(last), epochs=(RUNG, 16)) for _ in range(2))
+    plain, retried = (Rungs(tuple(last), epochs=(RUNG, 16), factor=4) for _ in range(2))
     for number, values in enumerate(before):
         plain.report(str(number), RUNG, values)
         retried.report(str(number), RUNG, chance.choice(stream))
@@ -210,18 +210,18 @@ def test_learned_are_accuracies_and_losses():
 
 @pytest.mark.parametrize("epoch", [1, 4])
 def test_with_equal_accuracies_costs_stop_nobody(epoch):
-    rungs, chance = Rungs((*OBJECTIVES, "bytes")), random.Random(0)
+    rungs, chance = Rungs((*OBJECTIVES, "bytes"), factor=4), random.Random(0)
     costs = [{"macs": chance.random(), "bytes": chance.random()} for _ in range(50)]
     assert all(survives(rungs, str(i), epoch, {"val_accuracy": 0.1, **cost}) for i, cost in enumerate(costs))
 
 
 def test_without_an_accuracy_nobody_is_stopped():
-    rungs, chance = Rungs(("macs", "sparsity")), random.Random(0)
+    rungs, chance = Rungs(("macs", "sparsity"), factor=4), random.Random(0)
     assert all(survives(rungs, str(i), 1, {"macs": chance.random(), "sparsity": chance.random()}) for i in range(50))
 
 
 def test_networks_at_chance_do_not_go_on_for_being_cheap_once_a_cheaper_one_can_do_something():
-    rungs = Rungs(OBJECTIVES)
+    rungs = Rungs(OBJECTIVES, factor=4)
     for number in range(20):
         survives(rungs, f"able-{number}", 1, {"val_accuracy": 0.3 + number / 100, "macs": 100.0 + number})
     assert not any(survives(rungs, f"dead-{i}", 1, {"val_accuracy": 0.1, "macs": 101.0 + i}) for i in range(20))
@@ -229,7 +229,7 @@ def test_networks_at_chance_do_not_go_on_for_being_cheap_once_a_cheaper_one_can_
 
 def test_one_objective_is_halving_by_rank():
     chance = random.Random(0)
-    rungs, seen = Rungs(("val_loss",)), []
+    rungs, seen = Rungs(("val_loss",), factor=4), []
     for number in range(300):
         seen.append(chance.random())
         place = sorted(seen).index(seen[-1])
@@ -247,7 +247,7 @@ def test_equal_trials_share_their_fate():
 
 
 def test_rungs_are_apart():
-    rungs = Rungs(OBJECTIVES)
+    rungs = Rungs(OBJECTIVES, factor=4)
     for number in range(20):
         rungs.report(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0})
     assert survives(rungs, "late", 4, {"val_accuracy": 0.2, "macs": 5.0})
@@ -256,7 +256,7 @@ def test_rungs_are_apart():
 
 @pytest.mark.parametrize("epoch", [16, 3, 40])
 def test_the_end_and_other_epochs_stop_nobody(epoch):
-    rungs = Rungs(OBJECTIVES)
+    rungs = Rungs(OBJECTIVES, factor=4)
     assert all(survives(rungs, str(i), epoch, {"val_accuracy": 1 - i / 100, "macs": 1.0 + i}) for i in range(50))
 
 
@@ -276,7 +276,7 @@ def test_without_rungs_nobody_is_stopped():
     ],
 )
 def test_a_report_that_lacks_an_objective_is_compared_with_nobody(lacking):
-    rungs = Rungs(OBJECTIVES)
+    rungs = Rungs(OBJECTIVES, factor=4)
     for number in range(20):
         rungs.report(str(number), 1, {"val_accuracy": 0.9, "macs": 1.0 + number})
     weak = {"val_accuracy": 0.2, "macs": 30.0}
@@ -288,7 +288,7 @@ def test_a_report_that_lacks_an_objective_is_compared_with_nobody(lacking):
 
 
 def test_an_accuracy_that_is_not_a_number_is_the_worst():
-    rungs = Rungs(("val_accuracy", "val_loss", "macs"))
+    rungs = Rungs(("val_accuracy", "val_loss", "macs"), factor=4)
     broken = {"val_accuracy": 0.1, "val_loss": math.nan, "macs": 9.0}
     assert survives(rungs, "first", 1, broken)
     rungs.report("able", 1, {"val_accuracy": 0.2, "val_loss": 1e9, "macs": 8.0})
