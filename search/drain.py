@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import ray
 
@@ -29,8 +30,6 @@ class Drain:
 
     def _watch(self) -> None:
         while not self.is_on:
-            try:
+            with suppress(Exception):  # of a head that is being lost: the search has other ways to know
                 self.is_on = self._node in leaving()
-            except Exception:  # of a head that is being lost: the search has other ways to know
-                time.sleep(LOOK_SECONDS)
             time.sleep(LOOK_SECONDS)

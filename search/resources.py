@@ -50,7 +50,9 @@ class Resources(BaseModel):
         if gpu is None:
             gpus = sum(int(machine.gpus) for machine in machines)
             # Whole trials on each GPU: of four workers on three GPUs, three quarters each would leave one without.
-            gpu = (1.0 if workers is None else 1 / ceil(max(1.0, workers / gpus))) if gpus else 0.0
+            # Rounded down to what Ray counts: of six sixths rounded up the last finds no room.
+            each = 1 if workers is None or not gpus else ceil(max(1.0, workers / gpus))
+            gpu = UNITS // each / UNITS if gpus else 0.0
         return Share(cpu=1.0 if self.cpu is None else self.cpu, gpu=gpu)
 
 

@@ -45,6 +45,13 @@ def test_there_is_room_for_as_many_as_can_be_put_there(cpu: float, gpu: float, c
     assert share.room(machine) == one_after_another(share, machine)
 
 
+@pytest.mark.parametrize("workers", range(1, 17))
+def test_one_gpu_has_room_for_all_workers_that_share_it(workers: int) -> None:
+    machine = Machine("one", cpus=64, gpus=1)
+    share = Resources().share([machine], workers=workers)
+    assert share.room(machine) == workers == one_after_another(share, machine)
+
+
 def test_unequal_machines_take_what_fits_and_one_that_leaves_takes_nothing() -> None:
     share = Share(cpu=2, gpu=0.25)
     machines = [
@@ -59,7 +66,7 @@ def test_unequal_machines_take_what_fits_and_one_that_leaves_takes_nothing() -> 
 
 
 @pytest.mark.parametrize(
-    ("workers", "gpus", "share"), [(None, 3, 1), (2, 3, 1), (3, 3, 1), (4, 3, 0.5), (7, 3, 1 / 3), (4, 0, 0)]
+    ("workers", "gpus", "share"), [(None, 3, 1), (2, 3, 1), (3, 3, 1), (4, 3, 0.5), (7, 3, 0.3333), (4, 0, 0)]
 )
 def test_gpus_are_shared_out_among_the_workers_where_nobody_says(workers: int, gpus: int, share: float) -> None:
     """Four workers on three GPUs held three quarters each, and one of them waited for ever."""
