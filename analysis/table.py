@@ -189,7 +189,7 @@ def _check_exists(study: Path) -> None:
 def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) -> tuple[pa.Table | None, int]:
     """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file.
 
-    With ``keyed`` the trials' names are among the columns, to be compared with the rows beside the file.
+    With ``keyed`` there are rows beside the file: the trials' names are among the columns, to be compared with theirs.
     """
     path = study / PARQUET
 
@@ -201,8 +201,13 @@ def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) 
         older = older_names({*columns, *(["trial"] if keyed else [])}, version)
         return [name for name in names if name in older] or ["trial"]  # without columns there are no rows
 
+    cure = (
+        f"delete it, the rows in {ROWS}/ are used instead"
+        if keyed
+        else f"take it from a copy, there are no rows in {ROWS}/ to be used instead"
+    )
     try:
-        loaded = parquet.load(path, choose=chosen, cure=f"delete it, the rows in {ROWS}/ are used instead")
+        loaded = parquet.load(path, choose=chosen, cure=cure)
     except FileNotFoundError:
         return None, 0
     return migrated(loaded.table, loaded.version), loaded.dated
