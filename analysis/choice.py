@@ -96,6 +96,11 @@ def choose(
     fitting = candidates.take(arrow.indices(np.flatnonzero(allowed)))
     if aim.kind == "knee":
         on_front = pareto.front(fitting, objectives)
+        if len(objectives) < 2 or len(on_front) < 3:
+            raise WrongInput(
+                "a knee needs two objectives and three networks on their front, got "
+                f"{', '.join(objectives)} and {len(on_front)} on the front: pick by --lowest or --highest"
+            )
         place = knee(pareto.values(on_front, objectives), pareto.directions(objectives))
         if place is None:
             raise WrongInput(

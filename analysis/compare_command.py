@@ -111,7 +111,10 @@ def _verdicts(groups: Sequence[Group], result: Contest) -> list[str]:
         if each.low is None or each.high is None:
             lines.append(f"{a} and {b}: {said}")
         else:
-            known = f"{each.probability:.2f} [{each.low:.2f}, {each.high:.2f}], p {each.p:.3g} (exact permutation test)"
+            test = (
+                "exact permutation test" if each.is_exact else f"permutation test, {each.labels_drawn:,} labels drawn"
+            )
+            known = f"{each.probability:.2f} [{each.low:.2f}, {each.high:.2f}], p {each.p:.3g} ({test})"
             lines.append(f"P({a} beats {b}) = {known}: {said}")
     return lines
 
@@ -247,6 +250,7 @@ def _document(
                 "low": each.low,
                 "high": each.high,
                 "p": None if each.low is None else each.p,
+                "labels_drawn": each.labels_drawn,
                 "better": {1: first, -1: second, 0: None}[each.verdict(pairs=pairs)],
             }
             for (first, second), each in result.pairs.items()

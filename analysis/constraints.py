@@ -117,8 +117,13 @@ def met(table: pa.Table, constraints: Sequence[Constraint]) -> NDArray[np.bool_]
     return claims
 
 
-def bound(name: str, said: object, *, where: str, accepted: Sequence[str] = OBJECTIVES) -> Constraint:
-    """Read one comparison with a measure, one of those ``accepted``; see ``parse``, whose errors it raises."""
+def bound(
+    name: str, said: object, *, where: str, accepted: Sequence[str] = OBJECTIVES, relation: str = ""
+) -> Constraint:
+    """Read one comparison with a measure, one of those ``accepted``; see ``parse``, whose errors it raises.
+
+    Where a ``relation`` is given, ``said`` is the number alone.
+    """
     try:
         column = measure(name)
     except WrongInput:
@@ -126,10 +131,12 @@ def bound(name: str, said: object, *, where: str, accepted: Sequence[str] = OBJE
     if name not in accepted:
         raise WrongInput(f"{name} is not measured in every trial: {nearest(name, accepted)} ({where})")
     units = _units(column)
-    example = f'"{">=" if column.better == "higher" else "<="} {".9" if units is _SHARES else "2"}{_example(units)}"'
-    parts = _WRITTEN.fullmatch(said) if isinstance(said, str) else None
+    example = f"{'.9' if units is _SHARES else '2'}{_example(units)}"
+    parts = _WRITTEN.fullmatch(f"{relation} {said}") if isinstance(said, str) else None
     if parts is None:
-        raise WrongInput(f"{name} takes >=, <=, > or < and a number, such as {example}, got {said!r:.60} ({where})")
+        compared = f'>=, <=, > or < and a number, such as "{">=" if column.better == "higher" else "<="} {example}"'
+        takes = f"a number, such as {example}" if relation else compared
+        raise WrongInput(f"{name} takes {takes}, got {said!r:.60} ({where})")
     unit = parts["unit"].replace("μ", "µ")  # the Greek letter for the sign
     if unit and unit not in units and unit != column.unit:
         names = ", ".join(units) if units else "none"

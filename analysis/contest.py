@@ -89,14 +89,16 @@ def contest(groups: Sequence[Group], objectives: Sequence[str], *, over: Cost = 
     costs.check_cost(over)
     rows = pa.concat_tables([table for group in groups for table in group.tables], promote_options="permissive")
     dense = pa.concat_tables([table for group in groups for table in group.dense], promote_options="permissive")
-    reference = Reference.of(rows, objectives, scale_of=dense)
+    reference = _reference(groups, rows, objectives, scale_of=dense)
     curves = {group.name: _curves(group, reference) for group in groups}
     stands = []
     for cost in COSTS:
-        common = min(repeat[-1][0] for group in groups for repeat in curves[group.name][cost])
+        least = min((repeat[-1][0], str(study)) for group in groups
+                    for study, repeat in zip(group.studies, curves[group.name][cost], strict=True))  # fmt: skip
+        common, study = least
         if not common > 0:
             if cost == over:
-                raise WrongInput(f"a study paid no {cost}: choose another cost with --over")
+                raise WrongInput(f"{study} paid no {cost}: choose another cost with --over")
             continue
         at = sorted({max(1.0, round(share * common)) if cost != "seconds" else share * common for share in SHARES})
         for spent in at:
@@ -119,13 +121,29 @@ def contest(groups: Sequence[Group], objectives: Sequence[str], *, over: Cost = 
     )
 
 
+def _reference(groups: Sequence[Group], rows: pa.Table, objectives: Sequence[str], *, scale_of: pa.Table) -> Reference:
+    """What all are held against; where there is no scale, whose dense networks it was sought among."""
+    studies = [str(study) for group in groups for study in group.studies]
+    named = ", ".join(studies[:3]) + ", …" * (len(studies) > 3)
+    if "complete" not in scale_of["state"].to_pylist():
+        lacks = f"{named} has no" if len(studies) == 1 else f"none of {named} has a"
+        raise WrongInput(f"{lacks} complete row of the dense network, which the scale starts from")
+    try:
+        return Reference.of(rows, objectives, scale_of=scale_of)
+    except WrongInput as error:
+        raise WrongInput(f"{named}: {error}") from error
+
+
 def _curves(group: Group, reference: Reference) -> dict[Cost, tuple[Line, ...]]:
     """For each cost, and each repeat, what it had paid and the hypervolume from then on, where either changes."""
     import numpy as np
 
     found: dict[Cost, list[Line]] = {cost: [] for cost in COSTS}
-    for table in group.tables:
-        order = costs.in_order(table)
+    for study, table in zip(group.studies, group.tables, strict=True):
+        try:
+            order = costs.in_order(table)
+        except WrongInput as error:
+            raise WrongInput(f"{study}: {error}") from error
         values = pareto.values(table, reference.objectives)[order]
         complete = np.array([state == "complete" for state in table["state"].to_pylist()], dtype=np.bool_)[order]
         front, grown, volume = values[:0], [], 0.0

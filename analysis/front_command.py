@@ -72,8 +72,15 @@ class _Asked:
 def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
     """Print the front of some studies: with rich on a terminal, plainly in a pipe, or as one JSON document.
 
-    Rows that do not meet the studies' constraints take no part. Raises WrongInput where there is no front.
+    Rows that do not meet the studies' constraints take no part. Raises WrongInput where there is no front, and for
+    ``over`` of several studies at once.
     """
+    by = [name.strip() for name in wish.by.split(",")] if wish.by else []
+    if wish.over and len(studies) > 1 and "study" not in by:
+        raise WrongInput(
+            f"--over counts what one study paid, got {len(studies)} studies: "
+            f"`prunefront compare {' '.join(map(str, studies))}` shows them side by side"
+        )
     objectives = _objectives(studies, wish.objectives)
     with _named_after("--reference", wish.reference):
         corner = _corner(wish.reference, objectives)
@@ -82,7 +89,6 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
     chosen = table.where(rows, wish.where) if wish.where else rows
     asked = _Asked(studies, wish, objectives, corner, rows, shared_constraints(studies))
-    by = [name.strip() for name in wish.by.split(",")] if wish.by else []
     with _named_after("--by", wish.by):
         groups = grouped(chosen, by) if by else {(): chosen}
     found = {name: asked.summary(group) for name, group in groups.items()}

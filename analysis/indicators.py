@@ -69,7 +69,8 @@ def scales(table: pa.Table, objectives: Sequence[str]) -> list[Scale]:
     reference.
 
     Raises WrongInput where there is no complete dense row, or it lacks a value that a scale needs, and where the dense
-    rows are of several networks or data sets: one front's worst is another's best then.
+    rows are of several networks or data sets: one front's worst is another's best then. That can be told only from the
+    columns network, width and data: a table without them is taken to be of one network.
     """
     import pyarrow.compute as pc
 

@@ -105,12 +105,12 @@ def _aims(lowest: Sequence[str], highest: Sequence[str], *, knee: bool) -> list[
 
 def _bound(typed: str, relation: str, *, option: str) -> Constraint:
     name, number = _parted(typed, option=option)
-    return constraints.bound(name, f"{relation} {number}", where=option, accepted=NAMES)
+    return constraints.bound(name, number, relation=relation, where=option, accepted=NAMES)
 
 
 def _within(typed: str) -> Within:
     name, number = _parted(typed, option="--within")
-    return Within(name, constraints.bound(name, f"<= {number}", where="--within", accepted=NAMES).bound)
+    return Within(name, constraints.bound(name, number, relation="<=", where="--within", accepted=NAMES).bound)
 
 
 def _parted(typed: str, *, option: str) -> tuple[str, str]:

@@ -25,8 +25,8 @@ MAGIC = "*?["
 SAME = ("network", "width", "data")
 """What all studies that are compared have in common."""
 SPECIFIED = ("network", "data", "dense", "sparsity", "recovery", "search")
-FREE = {"trials", "folder", "download"}
-"""What may differ in them: a study's budget may be raised, its data lie elsewhere."""
+FREE = {"trials", "folder", "download", "storage", "loggers"}
+"""What may differ in them: a study's budget may be raised, its data lie elsewhere, others be told of its trials."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def groups(arguments: Sequence[str]) -> list[Group]:
 def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
     """The groups with their rows, each network that does not meet its study's constraints as one that is not complete.
 
-    Raises WrongInput where a study cannot be read or has no complete network with every objective, where repeats of a
-    group share a seed or were specified differently, or where studies are not of one network and data set.
+    Raises WrongInput where a study cannot be read, has no rows or no complete network with every objective, where
+    repeats of a group share a seed or were specified differently, or where studies are not of one network and data set.
     """
     import pyarrow.compute as pc
 
@@ -93,6 +93,8 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
             dense.append(rows.filter(pc.equal(rows["method"], arrow.scalar(DENSE))))
             if demanded:
                 rows = _only_meeting(rows, met(rows, demanded))
+            if len(rows) == 0:
+                raise WrongInput(f"{study} has no rows yet: a comparison needs at least one finished trial")
             if len(candidates(rows, objectives)) == 0:
                 raise WrongInput(
                     f"none of the {len(rows)} rows of {study} is complete with a number for each of "

@@ -45,7 +45,14 @@ class Superiority:
     high: float | None
     """The 95 % bootstrap interval; None where either group has one repeat."""
     p: float
-    """Two-sided, of the exact permutation test: how often labels at random are as far from ½ as these."""
+    """Two-sided, of the permutation test: how often labels at random are as far from ½ as these."""
+    labels_drawn: int = 0
+    """How many labels were drawn for it; 0 where all were looked at, which makes the test exact."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all labels were looked at."""
+        return self.labels_drawn == 0
 
     def verdict(self, *, pairs: int = 1) -> int:
         """1 where the first is better, −1 where the second is, 0 where nothing can be said.
@@ -85,7 +92,8 @@ def superiority(first: Sequence[float], second: Sequence[float], *, draws: int =
     if len(a) > 1 and len(b) > 1:
         drawn = ((_weights(len(a), draws, chance) @ wins) * _weights(len(b), draws, chance)).sum(axis=1)
         low, high = (float(end) for end in np.percentile(drawn, ENDS, method="inverted_cdf"))
-    return Superiority(float(wins.mean()), low, high, _p(a, b, chance))
+    labels_drawn = LABELS if math.comb(len(a) + len(b), len(a)) > LABELS else 0
+    return Superiority(float(wins.mean()), low, high, _p(a, b, chance, labels_drawn=labels_drawn), labels_drawn)
 
 
 def smallest_p(first: int, second: int) -> float:
@@ -112,7 +120,7 @@ def _weights(repeats: int, draws: int, chance: np.random.Generator) -> NDArray[n
     return shares
 
 
-def _p(a: NDArray[np.float64], b: NDArray[np.float64], chance: np.random.Generator) -> float:
+def _p(a: NDArray[np.float64], b: NDArray[np.float64], chance: np.random.Generator, *, labels_drawn: int) -> float:
     import numpy as np
 
     together = np.concatenate([a, b])
@@ -124,8 +132,8 @@ def _p(a: NDArray[np.float64], b: NDArray[np.float64], chance: np.random.Generat
         of_first[list(labelled)] = True
         return abs(float(wins[of_first][:, ~of_first].mean()) - 0.5) >= found - 1e-12
 
-    if math.comb(len(together), len(a)) <= LABELS:
+    if labels_drawn == 0:
         every = [is_as_far(labelled) for labelled in combinations(range(len(together)), len(a))]
         return sum(every) / len(every)
-    drawn = [is_as_far(chance.permutation(len(together))[: len(a)].tolist()) for _ in range(LABELS)]
-    return (1 + sum(drawn)) / (1 + LABELS)  # the labels as they are count too, so that no p is 0
+    drawn = [is_as_far(chance.permutation(len(together))[: len(a)].tolist()) for _ in range(labels_drawn)]
+    return (1 + sum(drawn)) / (1 + labels_drawn)  # the labels as they are count too, so that no p is 0

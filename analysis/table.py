@@ -25,7 +25,7 @@ from analysis.schema import COLUMNS, Kind, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "labels", "read", "where"]
+__all__ = ["compact", "labels", "read", "together", "where"]
 
 PARQUET = "trials.parquet"
 ROWS = "rows"
@@ -64,7 +64,7 @@ def read(
     called = labels(paths)
     needed = None if columns is None else {*columns, *expression.names(where)}
     parts = [_read_one(path, columns=needed, damage=damage) for path in paths]
-    table = parts[0] if len(parts) == 1 else _together(parts, called)
+    table = parts[0] if len(parts) == 1 else together(parts, called)
     if not where:
         return table
     if needed is not None and not set(expression.names(where)) <= set(table.column_names):
@@ -91,8 +91,11 @@ def labels(studies: Sequence[Path]) -> list[str]:
     return [place.name if times[place.name] == 1 else str(study) for place, study in zip(places, studies, strict=True)]
 
 
-def _together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
-    """One table of several studies, with the columns of all of them."""
+def together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
+    """One table of several studies, with the columns of all of them; ``study`` holds what each is ``called``.
+
+    Raises WrongInput where a column holds values of kinds that do not go together.
+    """
     import pyarrow as pa
 
     kinds: dict[str, Kind] = {}
@@ -186,7 +189,7 @@ def _check_exists(study: Path) -> None:
 def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) -> tuple[pa.Table | None, int]:
     """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file.
 
-    With ``keyed`` the trials' names are among the columns, to be compared with the rows beside the file.
+    With ``keyed`` there are rows beside the file: the trials' names are among the columns, to be compared with theirs.
     """
     path = study / PARQUET
 
@@ -198,8 +201,13 @@ def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) 
         older = older_names({*columns, *(["trial"] if keyed else [])}, version)
         return [name for name in names if name in older] or ["trial"]  # without columns there are no rows
 
+    cure = (
+        f"delete it, the rows in {ROWS}/ are used instead"
+        if keyed
+        else f"take it from a copy, there are no rows in {ROWS}/ to be used instead"
+    )
     try:
-        loaded = parquet.load(path, choose=chosen, cure=f"delete it, the rows in {ROWS}/ are used instead")
+        loaded = parquet.load(path, choose=chosen, cure=cure)
     except FileNotFoundError:
         return None, 0
     return migrated(loaded.table, loaded.version), loaded.dated

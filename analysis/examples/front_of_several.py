@@ -8,11 +8,13 @@ import sys
 from analysis import Reference, contributions, front, read, thin
 
 OBJECTIVES = ["val_accuracy", "macs"]
+# Those of the network are read so that studies of several networks, which no scale fits, are refused.
+COLUMNS = ["study", "trial", "method", "ratio", "state", "network", "width", "data", "classes", *OBJECTIVES]
 
 
 def main(studies: list[str]) -> None:
     """Print the networks of the front, thinned to what a person reads, and a line for each study."""
-    rows = read(*studies, columns=["study", "trial", "method", "ratio", "state", "classes", *OBJECTIVES])
+    rows = read(*studies, columns=COLUMNS)
     best = front(rows, OBJECTIVES)
     shown = thin(best, OBJECTIVES, epsilon=0.02, scale_of=rows)
     print(shown.select(["study", "trial", "method", "ratio", *OBJECTIVES]).to_pandas().to_string(index=False))

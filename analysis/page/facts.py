@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, plots, table
+from analysis.chance import results
 from analysis.confirmed import PARQUET as CONFIRMED
 from analysis.confirmed import read as read_confirmed
 from analysis.constraints import met
@@ -49,23 +50,13 @@ SHAPES = dict(
 def facts(studies: Sequence[Path]) -> dict[str, Any]:
     """Read studies for `page`: their rows side by side in compact columns, and what is said of each.
 
-    Raises WrongInput for what cannot be read, a study without rows, and one that is named twice.
+    Raises WrongInput for what cannot be read, a study without rows, one that is named twice, and columns that do
+    not go together.
     """
-    import pyarrow as pa
-
-    for place, study in enumerate(studies):
-        if study in studies[:place]:
-            raise WrongInput(f"{study} is named twice: name each study once")
+    names = table.labels(studies)
     tables = [_rows(study) for study in studies]
     told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
-    names = _distinct(studies)
-    whole = pa.concat_tables(
-        [
-            _placed(rows, place, one["on_front"], one["meets"])
-            for place, (rows, one) in enumerate(zip(tables, told, strict=True))
-        ],
-        promote_options="permissive",
-    )
+    whole = _placed(table.together(tables, names), tables, told)
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -121,7 +112,7 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "curves": epochs,
         "widths": widths(study, order[:LOOKED_UP]),
         "artefacts": _artefacts(study),
-        "confirmed": _confirmed(study, said),
+        "confirmed": _confirmed(study, objectives, said),
         "environment": _environment(study, listed),
         "spec": _spec(study),
         "notes": said,
@@ -175,8 +166,8 @@ def _artefacts(study: Path) -> dict[str, str]:
         return {}
 
 
-def _confirmed(study: Path, said: list[str]) -> dict[str, Any]:
-    """Trial → test accuracy over its seeds."""
+def _confirmed(study: Path, objectives: Sequence[str], said: list[str]) -> dict[str, Any]:
+    """Trial → test accuracy over its seeds, as `prunefront pick` gives it."""
     if not (study / CONFIRMED).exists():
         return {}
     try:
@@ -184,11 +175,12 @@ def _confirmed(study: Path, said: list[str]) -> dict[str, Any]:
     except WrongInput as error:
         said.append(str(error))
         return {}
-    return {
-        line["trial"]: {"mean": line["test_accuracy_mean"], "std": line["test_accuracy_std"], "seeds": line["seeds"]}
-        for line in lines
-        if line["test_accuracy_mean"] is not None
-    }
+    found = {}
+    for each in results(lines, list(dict.fromkeys(["val_accuracy", *objectives]))):
+        place = each.measures.index("test_accuracy")
+        std = None if each.stds is None else each.stds[place]
+        found[each.trial] = {"mean": each.means[place], "std": std, "seeds": each.seeds}
+    return found
 
 
 def _environment(study: Path, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -239,22 +231,19 @@ def _knobs(rows: pa.Table) -> list[str]:
     return [name for name in rows.column_names if name not in others and not name.startswith("_")]
 
 
-def _placed(rows: pa.Table, place: int, front: set[str], meets: Any) -> pa.Table:
-    """Rows with the study's place, whether they are on its front, and whether they meet its constraints."""
+def _placed(whole: pa.Table, tables: Sequence[pa.Table], told: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """All rows with their study's place, whether they are on its front, and whether they meet its constraints."""
     import pyarrow as pa
 
-    on_front = [trial in front for trial in rows["trial"].to_pylist()]
     added = {
-        "_study": arrow.array([place] * len(rows), pa.int64()),
-        "_front": arrow.array([int(claim) for claim in on_front], pa.int64()),
-        "_meets": arrow.array([int(claim) for claim in meets], pa.int64()),
+        "_study": [place for place, rows in enumerate(tables) for _ in range(len(rows))],
+        "_front": [
+            int(trial in one["on_front"])
+            for rows, one in zip(tables, told, strict=True)
+            for trial in rows["trial"].to_pylist()
+        ],
+        "_meets": [int(claim) for one in told for claim in one["meets"]],
     }
-    for name, column in added.items():
-        rows = rows.append_column(name, column)
-    return rows.drop_columns(["study", *NOT_SHOWN])
-
-
-def _distinct(studies: Sequence[Path]) -> list[str]:
-    """A name for each study: its folder's, or as much of its path as tells it from the others."""
-    names = [study.resolve().name for study in studies]
-    return [name if names.count(name) == 1 else str(study) for name, study in zip(names, studies, strict=True)]
+    for name, values in added.items():
+        whole = whole.append_column(name, arrow.array(values, pa.int64()))
+    return whole.drop_columns(["study", *NOT_SHOWN])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from analysis import arrow
 from analysis.errors import WrongInput
 from analysis.importance import importance
+from analysis.pareto import candidates
+from analysis.schema import DENSE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["matters"]
 
 LOOKED_AT = 500
-"""Rows that are drawn at random where there are more: `analysis.importance` alone looks at twice as many."""
+"""Networks that are drawn at random where there are more: `analysis.importance` alone looks at twice as many."""
 
 
 def matters(rows: pa.Table, objectives: Sequence[str]) -> list[dict[str, Any]]:
@@ -23,17 +25,25 @@ def matters(rows: pa.Table, objectives: Sequence[str]) -> list[dict[str, Any]]:
 
     Where there are too few trials, or nothing varies, ``knobs`` is empty and ``note`` says why.
     """
-    import numpy as np
-
-    if len(rows) > LOOKED_AT:
-        drawn = np.random.default_rng(0).choice(len(rows), LOOKED_AT, replace=False)
-        rows = rows.take(arrow.indices(np.sort(drawn)))
     return [_of(rows, objective) for objective in objectives]
+
+
+def _drawn(rows: pa.Table, objective: str) -> pa.Table:
+    """At most ``LOOKED_AT`` of the rows that importance can learn from, so that failed ones take nobody's place."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    known = candidates(rows, [objective])
+    known = known.filter(pc.not_equal(known["method"], arrow.scalar(DENSE)))
+    if len(known) <= LOOKED_AT:
+        return rows
+    drawn = np.random.default_rng(0).choice(len(known), LOOKED_AT, replace=False)
+    return known.take(arrow.indices(np.sort(drawn)))
 
 
 def _of(rows: pa.Table, objective: str) -> dict[str, Any]:
     try:
-        found = importance(rows, objective, pairs=False)
+        found = importance(_drawn(rows, objective), objective, pairs=False)
     except WrongInput as error:
         return {"objective": objective, "knobs": [], "note": f"{objective}: {error}."}
     return {

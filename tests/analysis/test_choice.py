@@ -104,6 +104,14 @@ def test_few_networks_a_straight_line_and_a_dent_have_no_knee(points):
     assert knee(np.array(points).reshape(-1, 2), BOTH) is None
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_front_of_fewer_than_three_networks_is_told_what_a_knee_needs(count):
+    rows = table(("fpgm", 0.9, 300), ("fpgm", 0.8, 100)).slice(0, count)
+    said = f"two objectives and three networks on their front, got val_accuracy, macs and {count} on the front"
+    with pytest.raises(WrongInput, match=said):
+        pick(rows, Aim("knee"))
+
+
 def test_within_counts_from_the_dense_network_of_each_study():
     rows = pa.concat_tables(
         [
@@ -241,7 +249,11 @@ def test_what_the_study_demands_bounds_the_pick_too(study):
         (["--lowest", "macs", "--min", "val_accuracy=.99"], "networks has val_accuracy >= 0.99: val_accuracy reaches"),
         (["--lowest", "latency_ms"], "with a number for each of"),
         (["--lowest", "macs", "--objectives", "macs,macs"], "named twice: name each once (--objectives)"),
-        (["--knee", "--objectives", "val_accuracy"], "the front of val_accuracy has no knee"),
+        (["--lowest", "macs", "--within", "val_accuracy=-1"], "between 0 and 1: write .9 or 90 %, got '-1' (--within)"),
+        (["--lowest", "macs", "--min", "macs=abc"], "macs takes a number, such as 2 M, got 'abc' (--min)"),
+        (["--lowest", "macs", "--max", "macs=-3"], "from 0 to 1e+30, got '-3' (--max)"),
+        (["--lowest", "macs", "--max", "macs=3 MB"], "got 'MB' in '3 MB' (--max)"),
+        (["--knee", "--objectives", "val_accuracy"], "a knee needs two objectives and three networks on their front"),
         (["--knee", "--nonsuch"], "No such option"),
     ],
 )

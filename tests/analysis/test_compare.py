@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import prunefront
-from analysis import confirmed, repeats, table
+from analysis import confirmed, repeats, resampling, table
 from analysis.contest import contest
 from analysis.errors import WrongInput
 from analysis.indicators import hypervolume, scales
@@ -183,6 +183,13 @@ def test_equal_groups_are_not_told_apart(folder):
     assert "(exact permutation test): not told apart" in done.stdout
 
 
+def test_a_test_that_drew_its_labels_does_not_call_itself_exact(folder, monkeypatch):
+    monkeypatch.setattr(resampling, "LABELS", 5)
+    words = ("compare", f"a={folder}/l1-[0-1]", f"b={folder}/l1-[2-3]")
+    assert "(permutation test, 5 labels drawn): " in run(*words).stdout
+    assert json.loads(run(*words, "--json").stdout)["pairs"][0]["labels_drawn"] == 5
+
+
 def test_confirmed_results_come_with_mean_deviation_and_chance(tmp_path):
     study = studies.repeat(tmp_path / "s", seed=1)
     confirmed.add(study, [line("a" * 16, seed, 0.9 + 0.01 * seed, macs=100) for seed in range(3)])
@@ -219,9 +226,16 @@ def test_the_figure_is_drawn_and_its_ending_is_checked(folder, tmp_path):
         (["FOLDER/l1-9"], "there is no study at"),
         (["a=FOLDER/l1-0,OTHER/l1-0"], "have the same seed 0: repeats of a differ in it"),
         (["FOLDER/l1-0", "OTHER/resnet"], "network is vgg16-bn in"),
-        (["OTHER/empty"], "none of the 0 rows of"),
+        (["OTHER/empty"], "empty has no rows yet"),
         (["OTHER/failed"], "is complete with a number for each of val_accuracy, sparsity, macs"),
-        (["OTHER/timeless"], "says when it started"),
+        (["OTHER/timeless"], "OTHER/timeless: none of the 9 rows says when it started"),
+        (["FOLDER/l1-0", "OTHER/timeless"], "OTHER/timeless: none of the 9 rows says when it started"),
+        (["OTHER/denseless"], "OTHER/denseless has no complete row of the dense network"),
+        (
+            ["OTHER/denseless", "b=OTHER/denseless-too"],
+            "none of OTHER/denseless, OTHER/denseless-too has a complete row of the dense network",
+        ),
+        (["OTHER/free", "--over", "epochs"], "OTHER/free paid no epochs: choose another cost with --over"),
         (["a=OTHER/spec-0,OTHER/spec-1"], "search.methods is not the same in"),
         (["FOLDER/l1-0", "--over", "hours"], "'hours' is not a cost"),
         (["FOLDER/l1-0", "--objectives", "val_acuracy"], "did you mean val_accuracy"),
@@ -235,13 +249,17 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, words, said):
     studies.write(tmp_path / "empty", [])
     studies.write(tmp_path / "failed", [row | {"state": "failed"} for row in studies.rows(9)])
     studies.write(tmp_path / "timeless", studies.rows(9))
+    for seed, name in enumerate(("denseless", "denseless-too")):
+        (studies.repeat(tmp_path / name, seed=seed) / "rows" / f"{studies.DENSE_ROW['trial']}.json").unlink()
+    rows = table.read(studies.repeat(tmp_path / "free", seed=0)).to_pylist()
+    studies.write(tmp_path / "free", [row | {"epochs": 0, "epochs_reused": 0} for row in rows])
     for seed, methods in enumerate(("[lamp]", "[snip]")):
         study = studies.repeat(tmp_path / f"spec-{seed}", seed=seed)
         (study / "spec.yaml").write_text(f"seed: {seed}\nsearch: {{methods: {methods}, trials: {seed + 5}}}")
     done = run("compare", *[word.replace("FOLDER", str(folder)).replace("OTHER", str(tmp_path)) for word in words])
     assert done.exit_code == 2, done.output
     assert done.stdout == ""
-    assert said in done.stderr
+    assert said.replace("OTHER", str(tmp_path)) in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -249,7 +267,8 @@ def test_repeats_may_differ_in_seed_budget_and_where_the_data_lie(tmp_path):
     for seed in range(2):
         study = studies.repeat(tmp_path / f"s-{seed}", seed=seed)
         (study / "spec.yaml").write_text(
-            f"seed: {seed}\nworkers: {seed + 1}\ndata: {{name: digits, folder: at/{seed}}}\nsearch: {{trials: {seed}}}"
+            f"seed: {seed}\nworkers: {seed + 1}\ndata: {{name: digits, folder: at/{seed}}}\n"
+            f"search: {{trials: {seed}, storage: 'sqlite:///{seed}.db', loggers: {['mlflow'][:seed]}}}"
         )
     assert len(read(f"s={tmp_path}/s-*")[0]) == 2
 

@@ -138,6 +138,13 @@ def test_what_the_front_cost_over_trials_seconds_and_epochs(study: Path) -> None
     assert "worker-seconds  hypervolume" in said
 
 
+def test_several_studies_have_no_common_clock(study: Path, other: Path) -> None:
+    done = run("front", study, other, "--objectives", "val_accuracy,macs", "--over", "trials")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"got 2 studies: `prunefront compare {study} {other}`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_rows_that_do_not_meet_the_constraints_cost_and_count_for_nothing(study: Path) -> None:
     (study / "spec.yaml").write_text('search: {objectives: [val_accuracy, macs], constraints: {macs: ">= 100 M"}}')
     found = document(study, "--indicators", "--over", "trials")

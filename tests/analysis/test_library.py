@@ -72,6 +72,11 @@ def test_the_examples_run(repeats: list[Path]) -> None:
     assert "seed-0: 0." in front.stdout
     assert "networks on the front: no other is better" in front.stdout
 
+    net = studies.write(repeats[0].parent / "net", [row | {"network": "resnet20"} for row in studies.rows(9)])
+    mixed = fresh("-m", "analysis.examples.front_of_several", repeats[0], net)
+    assert mixed.returncode != 0
+    assert "the dense networks are several, resnet20" in mixed.stderr
+
     better = fresh("-m", "analysis.examples.is_tl1_better", *repeats)
     assert better.returncode == 0, better.stderr
     assert "over 6 studies, p = 0.031 (signs flipped): TL1 is better" in better.stdout

@@ -14,10 +14,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis import indicators, pareto, table
+from analysis import confirmed, indicators, pareto, table
 from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.page import learning as learning_module
+from analysis.page import matters as matters_module
 from analysis.page import page
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
@@ -28,6 +29,7 @@ from analysis.page.progress import progress
 from analysis.page.widths import widths
 from analysis.plots import SHAPES as MARKS
 from tests.analysis import studies
+from tests.analysis.test_confirmed import line
 
 
 def decoded(column, count):
@@ -226,8 +228,27 @@ def test_facts_of_several_studies_name_them_apart_and_mark_each_front(tmp_path):
     for number, study in enumerate((one, other)):
         own = {trial for trial, at, is_front in zip(trials, place, front, strict=True) if at == number and is_front}
         assert own == set(pareto.front(table.read(study), ["val_accuracy", "sparsity", "macs"])["trial"].to_pylist())
-    with pytest.raises(WrongInput, match="named twice"):
-        facts([one, one])
+    for again in (one, one / ".." / "same"):
+        with pytest.raises(WrongInput, match="named twice"):
+            facts([one, again])
+
+
+def test_columns_of_two_kinds_are_one_line(tmp_path):
+    one = studies.write(tmp_path / "one", [row | {"strength": 2} for row in studies.rows(9)])
+    other = studies.write(tmp_path / "other", [row | {"strength": "much"} for row in studies.rows(9, seed=1)])
+    with pytest.raises(WrongInput, match="column strength holds int values in one and string values in other"):
+        facts([one, other])
+
+
+def test_confirmed_is_what_was_trained_anew_over_seeds(tmp_path):
+    study = studies.write(tmp_path / "made-up", studies.rows(9))
+    known = {"trial": studies.DENSE_ROW["trial"], "bytes": 1}
+    anew = [line(seed=seed, accuracy=accuracy, **known) for seed, accuracy in enumerate((0.8, 0.9))]
+    confirmed.add(study, [*anew, line(seed=0, accuracy=0.99, as_trained=True, **known)])
+    (told,) = facts([study])["studies"]
+    assert told["confirmed"] == {
+        known["trial"]: {"mean": pytest.approx(0.85), "std": pytest.approx(statistics.stdev((0.8, 0.9))), "seeds": 2}
+    }
 
 
 def test_importance_names_the_knob_that_decides_or_says_why_it_cannot():
@@ -240,6 +261,15 @@ def test_importance_names_the_knob_that_decides_or_says_why_it_cannot():
     (few,) = matters(rows.slice(0, 5), ["val_accuracy"])
     assert few["knobs"] == []
     assert "at least 20" in few["note"]
+
+
+def test_importance_draws_from_what_it_can_learn_from(monkeypatch):
+    monkeypatch.setattr(matters_module, "LOOKED_AT", 40)
+    rows = studies.rows(120)
+    for row in rows[61:]:
+        row |= {"state": "failed"}
+    (told,) = matters(table_of(rows), ["val_accuracy"])
+    assert "(40 looked at)" in told["note"]
 
 
 def table_of(rows):

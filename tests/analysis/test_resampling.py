@@ -94,8 +94,10 @@ def test_more_pairs_ask_for_a_smaller_p():
 def test_too_many_labels_are_drawn_and_never_give_zero(monkeypatch):
     a, b = [1.0 + i for i in range(8)], [-1.0 - i for i in range(8)]
     exact = superiority(a, b).p
+    assert superiority(a, b).is_exact
     monkeypatch.setattr(resampling, "LABELS", 200)
     assert exact == pytest.approx(2 / math.comb(16, 8))
     assert superiority(a, b).p == pytest.approx(1 / 201)
+    assert (superiority(a, b).is_exact, superiority(a, b).labels_drawn) == (False, 200)
     equal = superiority([1.0] * 8, [1.0] * 8)
     assert (equal.probability, equal.p, equal.verdict()) == (0.5, 1.0, 0)

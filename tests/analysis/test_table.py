@@ -178,6 +178,16 @@ def test_a_truncated_parquet_file_is_named_with_the_cure(study, keep):
     assert "\n" not in str(caught.value)
 
 
+def test_deleting_a_damaged_parquet_file_is_no_cure_where_it_is_all_there_is(study):
+    path = table.compact(study, KNOBS)
+    path.write_bytes(path.read_bytes()[:-1])
+    for row in (study / "rows").iterdir():
+        row.unlink()
+    with pytest.raises(WrongInput, match=r"take it from a copy, there are no rows in rows/") as caught:
+        table.read(study)
+    assert "delete it" not in str(caught.value)
+
+
 def test_a_missing_study_is_answered_with_the_nearest_one(study):
     with pytest.raises(WrongInput, match="did you mean study"):
         table.read(study.with_name("stuby"))
