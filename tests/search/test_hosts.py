@@ -128,7 +128,10 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
     laptop, head, one, two = (cluster[name] for name in ("laptop", "head", "one", "two"))
     given = disturbed.spec()
     disturbed.network(cluster.shared / "prunefront", fault="")
-    disturbed.slow(cluster.shared / "prunefront", seconds=0.5)
+    # Ray takes the module along to its workers, and leaves the file that says how slow it is.
+    module = cluster.shared / "prunefront" / "disturbed_network.py"
+    module.write_text(module.read_text().replace("Path(__file__)", f"Path({SHARED + '/prunefront/x'!r})"))
+    disturbed.slow(cluster.shared / "prunefront", seconds=10.0)
     (cluster.shared / "prunefront" / "spec.yaml").write_text(yaml.safe_dump(given))
 
     said = on_laptop(cluster, *RAY_UP)
@@ -153,6 +156,7 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
         describe(laptop, head=head, workers=[one, two])
         print(on_laptop(cluster, *RAY_UP, "--no-restart"))
         wait_until(has(1, two, search), seconds=900, what="a trial on the worker that joined")
+        disturbed.slow(cluster.shared / "prunefront", seconds=1.0)
         cluster.link("one", "down")
         before = rows(cluster)
         assert search.poll() is None, search.communicate()
