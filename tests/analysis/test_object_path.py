@@ -11,7 +11,7 @@ import pytest
 from analysis import confirmed, curves, epochs, object_path, report, table
 from analysis.durable import write_durably
 from analysis.errors import WrongInput
-from analysis.front_command import print_front
+from analysis.front_command import Wish, print_front
 from analysis.object_path import ObjectPath, each, path_of, scan
 from analysis.schema import CONFIRMED
 from tests import s3
@@ -216,7 +216,7 @@ def test_a_front_and_its_figures_come_from_a_store_and_go_there(
     printed = []
     for study in (bucket, tmp_path / bucket.name):
         studies.write(study, studies.rows(12))
-        print_front(study, objectives="", where="", as_json=False)
+        print_front([study], Wish(), as_json=False)
         printed.append(capsys.readouterr().out)
         for path in report.write_figures(study):
             assert path.read_bytes()
