@@ -84,7 +84,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         (made.shared / "prunefront").mkdir()
         for name in ("head", "one", "two"):
             install(made[name])
-        prepare(made["laptop"], wheel, head=made["head"], workers=[made["one"]])
+        prepare(made["laptop"], wheel, head=made["head"], workers=[made["one"], made["two"]])
         yield made
 
 
@@ -131,9 +131,10 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
     # Ray takes the module along to its workers, and leaves the file that says how slow it is.
     module = cluster.shared / "prunefront" / "disturbed_network.py"
     module.write_text(module.read_text().replace("Path(__file__)", f"Path({SHARED + '/prunefront/x'!r})"))
-    disturbed.slow(cluster.shared / "prunefront", seconds=10.0)
+    disturbed.slow(cluster.shared / "prunefront", seconds=30.0)
     (cluster.shared / "prunefront" / "spec.yaml").write_text(yaml.safe_dump(given))
 
+    cluster.link("two", "down")  # the head waits for it, and takes it in when it answers
     said = on_laptop(cluster, *RAY_UP)
     print(said)
     assert "Ray runtime started" in said
@@ -153,8 +154,7 @@ def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: 
     )
     with on_head(cluster, running) as search:
         wait_until(has(2, one, search), seconds=900, what="two trials on the first worker")
-        describe(laptop, head=head, workers=[one, two])
-        print(on_laptop(cluster, *RAY_UP, "--no-restart"))
+        cluster.link("two", "up")
         wait_until(has(1, two, search), seconds=900, what="a trial on the worker that joined")
         disturbed.slow(cluster.shared / "prunefront", seconds=1.0)
         cluster.link("one", "down")
