@@ -126,7 +126,7 @@ def listening(host: Host) -> set[tuple[str, int]]:
 
 def test_a_search_on_three_hosts_of_which_one_is_cut_off_and_one_joins(cluster: Hosts) -> None:
     laptop, head, one, two = (cluster[name] for name in ("laptop", "head", "one", "two"))
-    given = disturbed.spec()
+    given = disturbed.spec() | {"workers": "auto"}  # as many as there is room for, also on who joins
     disturbed.network(cluster.shared / "prunefront", fault="")
     # Ray takes the module along to its workers, and leaves the file that says how slow it is.
     module = cluster.shared / "prunefront" / "disturbed_network.py"
