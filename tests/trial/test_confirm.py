@@ -3,7 +3,6 @@
 import ast
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,6 @@ SPEC: dict[str, Any] = {
 RANDOM: dict[str, Any] = {"method": "random-channels", "ratio": 0.5}
 ROOMS = ("methods", "trial", "search", "analysis")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def experiment(spec: dict[str, Any] = SPEC) -> Experiment:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from methods.core.mask import Mask
 from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
 from methods.magnitude_global import MagnitudeGlobal
-from tests.trial.test_workbench import complete, opened, run
+from tests.trial.test_workbench import opened
+from tests.trial.workbenches import complete, run
 from trial import cutting, gates, rows, stages
 from trial.recipe import Recipe
 from trial.store import Product
@@ -24,13 +25,6 @@ from trial.workbench import Workbench
 
 TINY: dict[str, Any] = {"network": {"name": "seed-cnn", "width": 0.125}}
 FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def failed(row: rows.Row, gate: type[gates.GateFailed], *texts: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +11,8 @@ import torch
 from torch import nn
 
 from analysis.schema import MEASURES
-from tests.trial.test_workbench import complete, opened, run
+from tests.trial.test_workbench import opened
+from tests.trial.workbenches import complete, run
 from trial import cutting, latency, rows, stages
 from trial.latency import PASSES, WARM_UP, machine, torch_latency_ms
 
@@ -21,13 +21,6 @@ FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
 
 
 # Channels 4, 4, 8, 8 and 512: ⌊r·n⌋ is the same for .5 and .501.
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 class Watched(nn.Module):

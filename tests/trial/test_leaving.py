@@ -1,31 +1,21 @@
 """A trial that leaves its machine after an epoch, and goes on elsewhere as if it had not."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.epochs import counted
-from tests.trial import tiny
-from trial.experiment import Experiment
-from trial.leaving import Left
+from tests.trial.workbenches import experiment, outcome
+from trial.leaving import Left, stays
 from trial.plan import ended
 from trial.recipe import Recipe
-from trial.rows import Row
 from trial.workbench import Workbench
 
 FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
 SLIMMING: dict[str, Any] = {"method": "slimming", "ratio": 0.5, "penalty": "l1", "lambda": 1e-3}
-OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 class Notices:
@@ -39,21 +29,10 @@ class Notices:
         return self._asked % self._every == 0
 
 
-def opened(study: Path, schedule: str, **settings: Any) -> Workbench:
-    given = {
-        "network": tiny.NETWORK,
-        "data": {"name": "digits", "images": 60, "validation": 20},
-        "dense": {"epochs": 1, "rate": 0.05, "batch": 16},
-        "sparsity": {"epochs": 4, "rate": 0.05, "batch": 16},
-        "recovery": {"epochs": 5, "rate": 0.02, "batch": 16, "schedule": schedule},
-        "checkpoint_every": 20,
-    }
-    experiment: Experiment = Experiment.parse(given, where="spec.yaml")
-    return Workbench(experiment, study, study_name=study.name, worker="here", **settings)
-
-
-def outcome(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in OF_A_RUN}
+def opened(study: Path, schedule: str, *, leaves: Callable[[], bool] = stays) -> Workbench:
+    longer: dict[str, Any] = {"sparsity": {"epochs": 4}, "recovery": {"epochs": 5, "schedule": schedule}}
+    given = experiment(**longer, checkpoint_every=20)
+    return Workbench(given, study, study_name=study.name, worker="here", leaves=leaves)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +46,9 @@ def outcome(row: Row) -> dict[str, Any]:
 def test_a_trial_that_leaves_and_goes_on_elsewhere_ends_as_one_that_stays_and_runs_no_epoch_twice(
     tmp_path: Path, given: dict[str, Any], schedule: str, every: int
 ) -> None:
-    stays = opened(tmp_path / "stays", schedule)
-    stays.dense()
-    want = stays.run(Recipe.parse(given, stays.experiment, where="test"))
+    whole = opened(tmp_path / "stays", schedule)
+    whole.dense()
+    want = whole.run(Recipe.parse(given, whole.experiment, where="test"))
     assert want["state"] == "complete", want["error"]
     opened(tmp_path / "leaves", schedule).dense()
     marks: dict[str, set[int]] = defaultdict(set)
@@ -97,7 +76,7 @@ def test_who_does_not_know_where_a_trial_was_left_begins_at_its_last_checkpoint(
     with pytest.raises(Left) as left:
         bench.run(recipe)
     assert left.value.epoch == 3
-    stays = opened(tmp_path, "one-cycle")
-    assert stays.run(recipe)["state"] == "complete"
+    whole = opened(tmp_path, "one-cycle")
+    assert whole.run(recipe)["state"] == "complete"
     epochs = counted(tmp_path)
     assert epochs.executed - epochs.needed == 3

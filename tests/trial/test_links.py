@@ -2,15 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trial import tiny
-from trial import plan, rows
-from trial.experiment import Experiment
+from tests.trial.workbenches import complete, curve, opened, outcome, run
+from trial import plan
 from trial.inventory import Stage, stages
 from trial.links import Link, links
 from trial.manifest import STAGES, TENSORS
@@ -18,43 +16,13 @@ from trial.recipe import Recipe
 from trial.schedules import Schedule
 from trial.store import Product
 from trial.training import Training
-from trial.workbench import Workbench
 
 FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5, "recovery_schedule": "constant"}
 MAGNITUDE: dict[str, Any] = {"method": "magnitude-global", "ratio": 0.8, "recovery_schedule": "constant"}
-OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-def opened(study: Path) -> Workbench:
-    given = {
-        "network": tiny.NETWORK,
-        "data": {"name": "digits", "images": 60, "validation": 20},
-        "dense": {"epochs": 1, "rate": 0.05, "batch": 16},
-        "recovery": {"epochs": 1, "rate": 0.02, "batch": 16},
-    }
-    experiment: Experiment = Experiment.parse(given, where="spec.yaml")
-    return Workbench(experiment, study, study_name=study.name, worker="here")
-
-
-def run(bench: Workbench, given: dict[str, Any]) -> rows.Row:
-    row = bench.run(Recipe.parse(given, bench.experiment, where="spec.yaml"))
-    assert (row["state"], row["error"]) == ("complete", None)
-    return row
 
 
 def of_kind(study: Path, kind: str) -> list[Stage]:
     return [stage for stage in stages(study) if stage.kind == kind]
-
-
-def curve(study: Path, row: rows.Row) -> list[dict[str, Any]]:
-    return json.loads((study / "curves" / f"{row['trial']}.json").read_bytes())["epochs"]
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 3, 5, 7, 10, 12, 100, 250, 1000])
@@ -93,19 +61,17 @@ def test_a_rate_that_knows_the_total_is_one_link(schedule: Schedule) -> None:
 def test_links_give_the_bits_of_one_uninterrupted_recovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    chained = run(opened(tmp_path / "chained"), given)
+    chained = complete(run(opened(tmp_path / "chained"), given))
     with monkeypatch.context() as patch:
         patch.setattr(plan, "links", lambda training, **_: [Link(0, training.epochs, may_go_on=False)])
-        at_once = run(opened(tmp_path / "at once"), given)
+        at_once = complete(run(opened(tmp_path / "at once"), given))
     rounds = given.get("rounds", 1)
     assert len(of_kind(tmp_path / "chained", "recovery")) == given["recovery_epochs"] * rounds
     assert len(of_kind(tmp_path / "at once", "recovery")) == rounds
     # Measures are keyed by the content of the network: equal keys are equal bits.
     measured = [{stage.key for stage in of_kind(tmp_path / name, "measure")} for name in ("chained", "at once")]
     assert measured[0] == measured[1]
-    assert {name: value for name, value in chained.items() if name not in OF_A_RUN} == {
-        name: value for name, value in at_once.items() if name not in OF_A_RUN
-    }
+    assert outcome(chained) == outcome(at_once)
     assert curve(tmp_path / "chained", chained) == curve(tmp_path / "at once", at_once)
 
 

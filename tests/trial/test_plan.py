@@ -1,7 +1,6 @@
 """From a recipe to its outcome: rounds, controls, and what is shared."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ from trial.workbench import Workbench
 
 FILTER = {"method": "filter-l1", "ratio": 0.5}
 MAGNITUDE = {"method": "magnitude-global", "ratio": 0.8}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

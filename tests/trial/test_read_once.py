@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from analysis.epochs import counted
-from tests.trial import tiny
+from tests.trial import workbenches
+from tests.trial.workbenches import outcome
 from trial.data.cache import cache_folder
-from trial.experiment import Experiment
 from trial.manifest import MANIFEST, STAGES
 from trial.recipe import Recipe
 from trial.rows import Row
@@ -18,25 +18,15 @@ from trial.store import Product, Store
 from trial.workbench import Workbench
 
 SLIMMING: dict[str, Any] = {"method": "slimming", "penalty": "l1", "lambda": 1e-3}
-OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # which it removes
 
 
 def opened(study: Path) -> Workbench:
-    given = {
-        "network": tiny.NETWORK,
-        "data": {"name": "digits", "images": 60, "validation": 20},
-        "dense": {"epochs": 3, "batch": 16},
-        "sparsity": {"epochs": 2, "batch": 16},
-        "recovery": {"epochs": 1, "batch": 16},
-        "checkpoint_every": 2,
-    }
-    experiment: Experiment = Experiment.parse(given, where="spec.yaml")
-    return Workbench(experiment, study, study_name="study", worker="here")
+    return workbenches.opened(study, dense={"epochs": 3}, sparsity={"epochs": 2}, checkpoint_every=2)
 
 
 def run(bench: Workbench, ratio: float) -> Row:
@@ -63,9 +53,7 @@ def test_a_worker_reads_data_dense_network_and_sparsity_training_once(tmp_path: 
     assert removed(study, "dense", "sparsity") == 3  # dense training has two links
     shutil.rmtree(cache_folder() / "data", ignore_errors=True)
     row = run(bench, 0.5)
-    assert {name: said for name, said in row.items() if name not in OF_A_RUN} == {
-        name: said for name, said in want.items() if name not in OF_A_RUN
-    }
+    assert outcome(row) == outcome(want)
     assert counted(study).executed - before == 1  # its own recovery
     assert removed(study, "dense", "sparsity") == 0
     run(opened(study), 0.75)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 
 from analysis import curves
 from analysis.epochs import Epochs, counted
-from tests.trial import tiny
+from tests.trial import workbenches
+from tests.trial.workbenches import outcome
 from trial import plan, rows
-from trial.experiment import Experiment
 from trial.inventory import stages
 from trial.links import links
 from trial.plan import Parent, Rung, ended
@@ -23,34 +22,16 @@ from trial.workbench import Workbench
 
 FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
 SLIMMING: dict[str, Any] = {"method": "slimming", "ratio": 0.5, "penalty": "l1", "lambda": 1e-3}
-OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def opened(study: Path, *, epochs: int = 4, schedule: Schedule = "one-cycle", **changes: Any) -> Workbench:
-    given = {
-        "network": tiny.NETWORK,
-        "data": {"name": "digits", "images": 60, "validation": 20},
-        "dense": {"epochs": 2, "rate": 0.05, "batch": 16},
-        "sparsity": {"epochs": 2, "rate": 0.05, "batch": 16},
-        "recovery": {"epochs": epochs, "rate": 0.02, "batch": 16, "schedule": schedule},
-    }
-    experiment: Experiment = Experiment.parse(given | changes, where="spec.yaml")
-    return Workbench(experiment, study, study_name=study.name, worker="here")
+    recovery = {"epochs": epochs, "schedule": schedule}
+    usual = {"dense": {"epochs": 2}, "sparsity": {"epochs": 2}, "recovery": recovery}
+    return workbenches.opened(study, **{**usual, **changes})
 
 
 def recipe(bench: Workbench, given: dict[str, Any]) -> Recipe:
     return Recipe.parse(given, bench.experiment, where="spec.yaml")
-
-
-def outcome(row: rows.Row) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in OF_A_RUN}
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "step", "constant"])
@@ -150,7 +131,7 @@ def test_a_kill_costs_no_more_than_the_epochs_since_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Of eight epochs with a checkpoint after every third, the seventh never ends: the last one's first is lost."""
-    given = {"dense": {"epochs": 8, "batch": 16}, "sparsity": {"epochs": 8, "batch": 16}, "checkpoint_every": 3}
+    given = {"dense": {"epochs": 8}, "sparsity": {"epochs": 8}, "checkpoint_every": 3}
     asked = SLIMMING if kind == "sparsity" else FILTER
     whole = opened(tmp_path / "whole", epochs=8, **given)
     undisturbed = whole.run(recipe(whole, asked))

@@ -15,47 +15,28 @@ from analysis.schema import COLUMNS, MEASURES
 from methods.core.cut import Cut
 from methods.core.method import Evidence
 from methods.filter_l1 import FilterL1
+from tests.trial import workbenches
+from tests.trial.workbenches import complete, outcome, run
 from trial import cutting, measures, rows
-from trial.experiment import Experiment
 from trial.recipe import Recipe, columns
 from trial.training import TrainingDiverged
 from trial.workbench import Workbench
 
 FILTER: dict[str, Any] = {"method": "filter-l1", "ratio": 0.5}
 MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "sparsity", "params", "macs", "bytes", "gzip_bytes")
-OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-def experiment(**changes: Any) -> Experiment:
-    given = {
-        "network": {"name": "vgg16-bn", "width": 0.0625},
-        "data": {"name": "digits", "images": 200, "validation": 40},
-        "dense": {"epochs": 1},
-        "sparsity": {"epochs": 1},
-        "recovery": {"epochs": 1},
-    }
-    made: Experiment = Experiment.parse(given | changes, where="spec.yaml")
-    return made
+VGG = {
+    "network": {"name": "vgg16-bn", "width": 0.0625},
+    "data": {"name": "digits", "images": 200, "validation": 40},
+    "dense": {"epochs": 1},
+    "sparsity": {"epochs": 1},
+    "recovery": {"epochs": 1},
+}
 
 
 def opened(study: Path, **changes: Any) -> Workbench:
-    return Workbench(experiment(**changes), study, study_name=study.name, worker="here")
-
-
-def run(bench: Workbench, given: dict[str, Any]) -> rows.Row:
-    return bench.run(Recipe.parse(given, bench.experiment, where="spec.yaml"))
-
-
-def complete(row: rows.Row) -> rows.Row:
-    assert (row["state"], row["error"]) == ("complete", None)
-    return row
+    return workbenches.opened(study, VGG, **changes)
 
 
 def stored(study: Path, stage: str) -> list[dict[str, Any]]:
@@ -126,9 +107,7 @@ def test_recipes_that_lead_to_one_cut_share_all_that_follows(tmp_path: Path) -> 
 def test_the_same_trial_in_two_folders_gives_the_same_bits(tmp_path: Path) -> None:
     given = {"method": "slimming", "ratio": 0.5, "penalty": "tl1", "lambda": 1e-3, "a": 1.0}
     both = [complete(run(opened(tmp_path / name), given)) for name in ("one", "other")]
-    assert [{name: value for name, value in row.items() if name not in OF_A_RUN} for row in both[:1]] == [
-        {name: value for name, value in row.items() if name not in OF_A_RUN} for row in both[1:]
-    ]
+    assert outcome(both[0]) == outcome(both[1])
     contents = [{file.parent.name for file in (tmp_path / name).rglob("manifest.json")} for name in ("one", "other")]
     assert contents[0] == contents[1]
 
