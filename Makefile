@@ -24,11 +24,13 @@ setup: .venv/stamp # build .venv: every package, pinned and hashed; a second cal
 demo: setup # search over four methods on bundled images: a few minutes on two cores
 	$(BIN)/prunefront run demo
 
+# Processes share the tests out: one a core, four at most (tests/side_by_side.py), or as many as in
+# PYTEST_XDIST_AUTO_NUM_WORKERS.
 test: setup # the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow" tests
+	$(BIN)/python -m pytest -n auto -m "not slow" tests
 
 test-all: setup # the slow tests too
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n auto tests
 
 # Hosts are network namespaces with an sshd each. Packages come without starting their services; other systems install them
 # by hand, and whoever may not make namespaces is told so.

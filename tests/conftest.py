@@ -1,14 +1,16 @@
 """What holds for every test."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from analysis import object_path
-from tests import s3
+from tests import s3, side_by_side
 from tests.components import require
 
 # As the front door sets it: torch reads it when it loads.
@@ -17,6 +19,28 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # No test here is about the seconds of one example: on a busy machine the first one, which imports, took two.
 settings.register_profile("prunefront", deadline=None)
 settings.load_profile("prunefront")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return side_by_side.processes()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return side_by_side.scheduler(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of xdist's processes
+        items[:] = [items[at] for at in side_by_side.order([item.nodeid for item in items])]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Networks of tests are so small that threads only wait for one another, and for the tests of other processes."""
+    if torch := sys.modules.get("torch"):  # where a test has imported it
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
