@@ -113,11 +113,14 @@ def run(
     setting: Setting = None,
 ) -> None:
     """Search for the front of pruned networks; run it again to go on where it stopped."""
-    from search.launch import run as run_search
+    from search.termination import terminated_as_interrupted
 
-    run_search(
-        spec, study=study, settings=settings(setting, trials=trials, workers=workers), address=address, retry=retry
-    )
+    with terminated_as_interrupted():  # while torch is being imported, too
+        from search.launch import run as run_search
+
+        run_search(
+            spec, study=study, settings=settings(setting, trials=trials, workers=workers), address=address, retry=retry
+        )
 
 
 @app.command()

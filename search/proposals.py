@@ -56,6 +56,7 @@ class Proposals(Searcher):
         self.under_way: dict[str, dict[str, Any]] = {}
         """Recipe and start of each trial that runs, by Tune's name for it."""
         self.broken: OSError | None = None
+        """What could not be written, by a worker or here: whoever runs the search raises it."""
         self.lost_in_a_row = 0
         self.workers = workers
         self.is_over = False
@@ -112,7 +113,12 @@ class Proposals(Searcher):
         return None
 
     def _settle(self, proposal: Proposal, row: Row) -> None:
-        self._finished(row)
+        try:
+            self._finished(row)
+        except OSError as error:
+            # Tune, which calls us, takes what is raised for the trial's own failure and calls once more.
+            self.broken = error
+            return
         self._sampler.tell(proposal.number, row)
 
     def _next(self) -> Proposal | None:

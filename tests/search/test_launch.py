@@ -1,12 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from analysis.errors import WrongInput
+from analysis.errors import WorkFailed, WrongInput
 from search.beforehand import check_methods
-from search.conclusion import unmoved
+from search.conclusion import conclude, unmoved
 from search.spec import Spec
 from tests.trial.images import splits
 
@@ -51,3 +52,11 @@ def test_scales_that_stayed_where_they_were_are_told() -> None:
     assert unmoved([row("slimming", 0.0), row("slimming", 0.0), row("filter-l1", 0.0)]) == ["slimming"]
     assert unmoved([row("slimming", 0.0), row("slimming", 0.25)]) == []
     assert unmoved([row("slimming", None, "failed"), row("taylor", 0.0)]) == []
+
+
+def test_a_search_whose_trials_all_failed_has_failed_and_says_of_what_most_often(tmp_path: Path) -> None:
+    given = yaml.safe_load(SPEC.replace("METHODS", "{filter-l1: any}").replace("NETWORK", "seed-cnn"))
+    failed = [row("filter-l1", None, "failed") | {"error": f"RuntimeError: {what}"} for what in ("a", "b", "b")]
+    said = f"^all 3 trials failed, most often of RuntimeError: b \\(2×\\); their rows are in {tmp_path}$"
+    with pytest.raises(WorkFailed, match=said):
+        conclude(tmp_path, Spec.parse(given, where="spec.yaml"), failed)
