@@ -139,7 +139,7 @@ def _carried_out(
         case "remove":
             thin, thin_mask = remove(network, chosen, image, mask=held)
             thin_momentum = sliced(network, chosen, image, momentum)
-            past = _past(seen.past, network, chosen, thin_mask, removed=True)
+            past = _past(seen.past, network, chosen, removed=True)
             if chosen.channels:
                 Mask.of_channels(network, chosen, image).zero_weights(network)
                 gates.removal_agrees(network, thin, examples(splits, seed=seen.seed), chosen=chosen)
@@ -152,7 +152,7 @@ def _carried_out(
                 if kept.dim() == 2
             }
             mask = held.merged(of_channels)
-            past = _past(seen.past, network, chosen, mask, columns=columns)
+            past = _past(seen.past, network, chosen, columns=columns)
             return _Carried(network, mask, momentum, past)
         case "zero":
             # As in documents 000 and 003 the filters go to zero, not their readers' columns, and nothing holds them.
@@ -165,23 +165,19 @@ def _past(
     before: Past,
     network: nn.Module,
     chosen: Cut,
-    mask: Mask,
     *,
     removed: bool = False,
     columns: Mapping[str, list[int]] | None = None,
 ) -> dict[str, Any]:
-    """What the next round has to know of this cut and those before, ready for JSON; ``mask`` says the rest."""
-    columns = columns or {}
+    """What the next round has to know of this cut and those before, ready for JSON; the mask says the rest."""
     sizes, lost = dict(before.sizes), dict(before.lost)
     for layer, gone in chosen.channels.items() if removed else ():
         sizes.setdefault(layer, network.get_parameter(f"{layer}.weight").shape[0])
         lost[layer] = lost.get(layer, 0) + len(gone)
-    for layer, gone in chosen.weights.items():
+    for layer in chosen.weights:
         sizes.setdefault(layer, network.get_parameter(f"{layer}.weight").numel())
-        still_there = _held(mask.keep[f"{layer}.weight"], columns.get(layer, []))
-        lost[layer] = lost.get(layer, 0) + len(gone) - len(still_there)
     channels = {} if removed else {layer: gone.tolist() for layer, gone in chosen.channels.items()}
-    return {"sizes": sizes, "lost": lost, "channels": channels, "columns": dict(columns)}
+    return {"sizes": sizes, "lost": lost, "channels": channels, "columns": dict(columns or {})}
 
 
 def _held(kept: Tensor, columns: Sequence[int]) -> Tensor:

@@ -73,7 +73,8 @@ def ratio_is_kept(
     """Count what goes, and compare with what was asked; return the reason of a difference, None where there is none.
 
     With n units in the dense network, m ranked layers and g units gone, |g − ratio·n| ≤ m needs no reason. A floor
-    that kept f units explains f fewer; widths that are multiples of ``round_to`` up to that many per layer.
+    that kept f units explains f fewer, earlier rounds that had cut a units more of what is left a more; widths that
+    are multiples of ``round_to`` up to that many per layer.
 
     Args:
         chosen: The cut; its own counts of what goes are not believed.
@@ -95,12 +96,14 @@ def ratio_is_kept(
                 raise RatioMissed(f"the cut of layer {layer} names units twice, in disorder, or that are not there")
             gone += places.numel()
     asked = Fraction(chosen.asked) if ratio is None else ratio * chosen.units
-    floored = sum(chosen.floored.values())
+    floored, ahead = sum(chosen.floored.values()), sum(chosen.ahead.values())
     more = gone - asked
     if abs(more) <= layers:
         return None
     if floored and -layers - floored <= more < 0:
         return f"{gone} of {round(asked)} units went: floors kept the others"
+    if ahead and 0 < more <= layers + ahead:
+        return f"{gone} of {round(asked)} units went: earlier rounds had cut {ahead} more of what is left"
     if round_to > 1 and abs(more) <= layers * round_to + floored:
         floors = " and floors kept some" if floored else ""
         return f"{gone} of {round(asked)} units went: widths are multiples of {round_to}{floors}"

@@ -44,7 +44,7 @@ VERSIONS = {
     "dense": 3,
     "sparsity": 3,
     "scores": 1,
-    "cut": 4,
+    "cut": 5,
     "recalibration": 1,
     "recovery": 5,
     "scratch": 2,

@@ -23,7 +23,8 @@ class Cut:
     its whole group of coupled channels. ``replaced`` maps a parameter to the values that it gets before anything
     goes, where a method reconstructs. ``units`` counts the units of the dense network that were ranked, ``asked``
     how many of them the ratio asked for, ``removed`` how many of them earlier rounds had removed; ``floored`` says,
-    for each layer that the floor protected, how many of its units others had to stand in for.
+    for each layer that the floor protected, how many of its units others had to stand in for; ``ahead``, for each
+    layer of which earlier rounds had cut more than is asked of what is left of it, how many more.
     """
 
     units: int
@@ -32,6 +33,7 @@ class Cut:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     replaced: Mapping[str, Tensor] = field(default_factory=dict)
     floored: Mapping[str, int] = field(default_factory=dict)
+    ahead: Mapping[str, int] = field(default_factory=dict)
     removed: int = 0
 
     @property
@@ -50,10 +52,10 @@ class Past:
     """What earlier rounds did to the network, so that a ratio keeps meaning a share of the dense network.
 
     ``sizes`` maps layers to the number of units, channels or weights, that they have in the dense network;
-    ``lost`` to how many of the units that were cut are there no longer, removed themselves or with a channel that
-    they belong to. ``channels`` and ``weights`` are, as in a `Cut`, what is held at zero in the network as it is
-    now: it goes again, before anything else. ``columns`` are a layer's inputs that hang on channels held at zero:
-    single weights in them are neither kept nor cut any more.
+    ``lost`` to how many of the channels that were cut are there no longer. ``channels`` and ``weights`` are, as in a
+    `Cut`, what is held at zero in the network as it is now: it goes again, before anything else. ``columns`` are a
+    layer's inputs that hang on channels held at zero: single weights in them are neither kept nor cut any more, as
+    where the channels were removed.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from methods.core.cut import Cut, Past, select
+from methods.core.cut import Cut, Past, count, select
 from methods.core.knobs import Names, Uniform, Whole
 from methods.core.penalties import Penalty, scales
 from methods.core.units import ChannelGroup, Layer, channel_groups, traced_once, weighted_layers
@@ -313,7 +313,12 @@ class ChannelMethod(Method):
         *,
         ratio: float | Fraction,
     ) -> Cut:
-        """The cut of the lowest scores, shape (group.size,) each; hidden linear layers lose weights if they shall."""
+        """The cut of the lowest scores, shape (group.size,) each; hidden linear layers lose weights if they shall.
+
+        A ratio of their weights is one of those that are left: of n weights outside the columns that went with
+        channels of earlier rounds ⌊ratio · n⌋ go, those that earlier rounds cut first. Were it one of the dense layer,
+        what is left would have to make up for columns that went whole.
+        """
         past = evidence.past
         goes, asked, floored = select(
             scores,
@@ -324,22 +329,29 @@ class ChannelMethod(Method):
             past=past,
             gone=past.channels,
         )
-        ranked: dict[str, Tensor] = dict(scores)
-        weights: dict[str, Tensor] = {}
-        if self.linear_units == "magnitude":
-            hidden = [layer for group in groups for layer in group.layers if layer.is_linear]
-            sizes = {layer.name: _alive(layer, past) for layer in hidden}
-            weights, asked_of_weights, spared = select(
-                sizes, ratio, scope="layer", keep_min=1, past=past, gone=past.weights
-            )
-            ranked, asked, floored = ranked | sizes, asked + asked_of_weights, floored | spared
-        return Cut(
-            units=sum(past.sizes.get(name, each.numel()) for name, each in ranked.items()),
+        cut = Cut(
+            units=sum(past.sizes.get(name, each.numel()) for name, each in scores.items()),
             asked=asked,
             channels=goes,
-            weights=weights,
             floored=floored,
-            removed=sum(past.lost.get(name, 0) for name in ranked),
+            removed=sum(past.lost.get(name, 0) for name in scores),
+        )
+        if self.linear_units != "magnitude":
+            return cut
+        hidden = [layer for group in groups for layer in group.layers if layer.is_linear]
+        sizes = {layer.name: _alive(layer, past) for layer in hidden}
+        left = {name: int(each.isfinite().sum()) for name, each in sizes.items()}
+        weights, asked, floored = select(
+            sizes, ratio, scope="layer", keep_min=1, past=Past(sizes=left), gone=past.weights
+        )
+        before = {name: len(past.weights.get(name, ())) - count(ratio, here) for name, here in left.items()}
+        return replace(
+            cut,
+            units=cut.units + sum(left.values()),
+            asked=cut.asked + asked,
+            weights=weights,
+            floored={**cut.floored, **floored},
+            ahead={name: more for name, more in before.items() if more > 0},
         )
 
 

@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
     "search": {"methods": {"filter-l1": {"ratio": "any", "scope": "any"}, "magnitude-global": "any"}, "trials": 4},
     "workers": 2,
 }
-LIMIT = 240
+LIMIT = 400
 
 
 def command(folder: Path, *options: str, spec: dict[str, Any] = SPEC) -> list[str]:
