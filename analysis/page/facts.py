@@ -16,10 +16,10 @@ from analysis.confirmed import read as read_confirmed
 from analysis.constraints import met
 from analysis.epochs import counted
 from analysis.errors import WrongInput
+from analysis.page.aside import matters_aside
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
-from analysis.page.matters import matters
 from analysis.page.progress import progress
 from analysis.page.widths import widths
 from analysis.schema import COLUMNS, DENSE, MEASURES, SCHEMA_VERSION
@@ -55,7 +55,10 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
     """
     names = table.labels(studies)
     tables = [_rows(study) for study in studies]
-    told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
+    with matters_aside([(rows, study_objectives(study)) for study, rows in zip(studies, tables, strict=True)]) as found:
+        told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
+        for one, importance in zip(told, found(), strict=True):
+            one["importance"] = importance
     whole = _placed(table.together(tables, names), tables, told)
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
@@ -108,7 +111,6 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "failures": _failures(listed),
         "random": against_random(listed),
         "scratch": against_scratch(listed),
-        "importance": matters(rows, objectives),
         "curves": epochs,
         "widths": widths(study, order[:LOOKED_UP]),
         "artefacts": _artefacts(study),
