@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, table
-from analysis.constraints import met
+from analysis.constraints import without_unmet
 from analysis.costs import NEEDED
 from analysis.errors import WrongInput
 from analysis.object_path import path_of
@@ -91,8 +91,7 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
             demanded = study_constraints(study)
             rows = table.read(study, columns=columns | {each.measure for each in demanded})
             dense.append(rows.filter(pc.equal(rows["method"], arrow.scalar(DENSE))))
-            if demanded:
-                rows = _only_meeting(rows, met(rows, demanded))
+            rows = without_unmet(rows, demanded)
             if len(rows) == 0:
                 raise WrongInput(f"{study} has no rows yet: a comparison needs at least one finished trial")
             if len(candidates(rows, objectives)) == 0:
@@ -134,14 +133,6 @@ def _fitting(typed: str, argument: str) -> list[Path]:
     if not found:
         raise WrongInput(f"no study fits {typed!r}: accepted are folders that hold {table.ROWS}/ or {table.PARQUET}")
     return found
-
-
-def _only_meeting(rows: pa.Table, meets: Any) -> pa.Table:
-    """The rows with another state where they do not meet the constraints: they cost what they cost."""
-    states = ["unmet" if state == "complete" and not fine else state for state, fine in
-              zip(rows["state"].to_pylist(), meets, strict=True)]  # fmt: skip
-    place = rows.column_names.index("state")
-    return rows.set_column(place, "state", arrow.array(states, rows.schema.field("state").type))
 
 
 def _check_specs(group: Group) -> None:

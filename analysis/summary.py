@@ -23,7 +23,6 @@ __all__ = [
     "summarise",
     "thin",
     "thin_summary",
-    "without_unmet",
 ]
 
 SPEC = "spec.yaml"
@@ -237,17 +236,6 @@ def _searched(study: Path, name: str) -> Any:
         raise WrongInput(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:120]}") from error
     search = spec.get("search") if isinstance(spec, dict) else None
     return search.get(name) if isinstance(search, dict) else None
-
-
-def without_unmet(table: pa.Table, constraints: Sequence[Constraint]) -> pa.Table:
-    """The table with the state ``unmet`` where a row does not meet the constraints: what it cost stays."""
-    if not constraints:
-        return table
-    import pyarrow.compute as pc
-
-    claims = arrow.array(met(table, constraints).tolist(), pc.is_null(table["state"]).type)
-    states = pc.if_else(claims, table["state"].combine_chunks(), arrow.scalar("unmet"))
-    return table.set_column(table.column_names.index("state"), "state", states)
 
 
 def _meeting(table: pa.Table, given: Sequence[Constraint]) -> pa.Table:

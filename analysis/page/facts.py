@@ -98,7 +98,10 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
     said += notes
     grown: dict[str, Any] | None = None
     if summary.hypervolume is not None:
-        grown = progress(rows, objectives, constraints=constraints)
+        try:
+            grown = progress(rows, objectives, constraints=constraints)
+        except WrongInput as error:
+            said.append(f"hypervolume over cost not given: {error}")
     else:
         said.append(f"hypervolume not given: {summary.no_hypervolume}")
     return {
