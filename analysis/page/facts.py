@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow, plots, table
+from analysis import arrow, knobs, plots, table
 from analysis.chance import results
 from analysis.confirmed import PARQUET as CONFIRMED
 from analysis.confirmed import read as read_confirmed
@@ -22,7 +22,7 @@ from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
 from analysis.page.progress import progress
 from analysis.page.widths import widths
-from analysis.schema import COLUMNS, DENSE, MEASURES, SCHEMA_VERSION
+from analysis.schema import DENSE, MEASURES, SCHEMA_VERSION
 from analysis.summary import SPEC, FrontSummary, study_constraints, study_objectives, summarise
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["facts"]
 NOT_SHOWN = {"version"}
 LOOKED_UP = 500
 """Of so many trials the layers are looked up: the front's, then the most accurate."""
-ARTEFACTS = "artefacts"
 SHAPES = dict(
     zip(
         (*plots.SHAPES, "o", "*"),
@@ -59,7 +58,9 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
         told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
         for one, importance in zip(told, found(), strict=True):
             one["importance"] = importance
-    whole = _placed(table.together(tables, names), tables, told)
+    whole = table.together(tables, names)
+    recipe = knobs.names(whole)
+    whole = _placed(whole, tables, told)
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -73,7 +74,7 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
         "measures": {
             column.name: {"label": column.label, "unit": column.unit, "better": column.better} for column in MEASURES
         },
-        "knobs": _knobs(whole),
+        "knobs": recipe,
         "marks": {"method": _marks(methods), "study": _marks(names)},
     }
 
@@ -166,7 +167,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _artefacts(study: Path) -> dict[str, str]:
     """Trial → the folder of what was made of it to be deployed."""
     try:
-        return {path.name: str(path) for path in (study / ARTEFACTS).iterdir()}
+        return {path.name: str(path) for path in (study / table.ARTEFACTS).iterdir()}
     except OSError:
         return {}
 
@@ -228,12 +229,6 @@ def _spec(study: Path) -> str:
 def _marks(names: Sequence[str]) -> dict[str, dict[str, str]]:
     drawn = plots.marks(names)
     return {name: {"colour": drawn[name].colour, "symbol": SHAPES[drawn[name].shape]} for name in names}
-
-
-def _knobs(rows: pa.Table) -> list[str]:
-    """The columns that a recipe is made of, in their order."""
-    others = {column.name for column in COLUMNS if column.group != "recipe"}
-    return [name for name in rows.column_names if name not in others and not name.startswith("_")]
 
 
 def _placed(whole: pa.Table, tables: Sequence[pa.Table], told: Sequence[Mapping[str, Any]]) -> pa.Table:
