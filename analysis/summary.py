@@ -250,8 +250,8 @@ def study_spec(study: Path) -> dict[str, Any]:
     path = study / SPEC
     try:
         spec: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # a study that is a file is named by whoever reads its rows
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WrongInput(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:120]}") from error
     except OSError as error:
