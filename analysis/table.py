@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, expression, parquet
 from analysis.declared import check_row, in_schema, joined, kind_of, migrated
-from analysis.durable import write_durably
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
 from analysis.migration import older_names
@@ -166,6 +165,8 @@ def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     listed = _now(study)
     table = _with_newer_rows(study, _row_files(study), compacted, since=since, columns=None, knobs=knobs)
     if not is_readable:
+        from analysis.durable import write_durably  # it loads a dozen modules, which no reader needs
+
         write_durably(study / UNREADABLE, path.read_bytes())
     parquet.write(table, path, dated=listed)
     return path

@@ -56,11 +56,11 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
     tables = [_rows(study) for study in studies]
     with matters_aside([(rows, study_objectives(study)) for study, rows in zip(studies, tables, strict=True)]) as found:
         told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
+        whole = table.together(tables, names)
+        recipe = knobs.names(whole)
+        columns = compact(_placed(whole, tables, told))
         for one, importance in zip(told, found(), strict=True):
             one["importance"] = importance
-    whole = table.together(tables, names)
-    recipe = knobs.names(whole)
-    whole = _placed(whole, tables, told)
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -70,7 +70,7 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
             for name, one in zip(names, told, strict=True)
         ],
         "rows": len(whole),
-        "columns": compact(whole),
+        "columns": columns,
         "measures": {
             column.name: {"label": column.label, "unit": column.unit, "better": column.better} for column in MEASURES
         },
