@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.costs import over_cost
+    from analysis.costs import added_over_cost, over_cost
     from analysis.errors import WrongInput
     from analysis.groups import grouped
     from analysis.pareto import front, fronts
@@ -30,6 +30,7 @@ __all__ = [
     "Indicators",
     "Reference",
     "WrongInput",
+    "added_over_cost",
     "assess",
     "contributions",
     "front",
@@ -49,6 +50,7 @@ _HOME = {
     "Indicators": "quality",
     "Reference": "quality",
     "WrongInput": "errors",
+    "added_over_cost": "costs",
     "assess": "quality",
     "contributions": "quality",
     "front": "pareto",

@@ -35,7 +35,12 @@ def front(
     indicators: Annotated[
         bool, typer.Option("--indicators", help="Epsilon, IGD+, R2, and what each method adds to the front.")
     ] = False,
-    over: Annotated[str, typer.Option(help="How the front grew over trials, seconds or epochs.")] = "",
+    over: Annotated[
+        str,
+        typer.Option(
+            help="How the front grew over trials, seconds or epochs; with --indicators, what each method added by then."
+        ),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Print the networks that no other network beats, and how good they are together."""

@@ -13,10 +13,9 @@ from analysis.contest import Contest, contest
 from analysis.costs import COSTS
 from analysis.errors import WrongInput, nearest
 from analysis.front_table import Cells, aligned
-from analysis.pareto import check_objectives
 from analysis.repeats import Group
 from analysis.resampling import Interval, Superiority, smallest_p
-from analysis.summary import shared_objectives
+from analysis.summary import chosen_objectives
 
 __all__ = ["print_comparison"]
 
@@ -33,7 +32,7 @@ def print_comparison(
     decides = next((cost for cost in COSTS if cost == over), None)
     if decides is None:
         raise WrongInput(f"{over!r} is not a cost: {nearest(over, COSTS)} (--over)")
-    named = _objectives([study for group in found for study in group.studies], objectives)
+    named = chosen_objectives([study for group in found for study in group.studies], objectives)
     groups = repeats.read(found, named)
     result = contest(groups, named, over=decides)
     tested = {group.name: _tested(group, named) for group in groups}
@@ -47,17 +46,6 @@ def print_comparison(
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
     else:
         sys.stdout.write(_text(groups, result, tested) + "\n" + (f"\n{drawn}\n" if drawn else ""))
-
-
-def _objectives(studies: Sequence[Path], typed: str) -> tuple[str, ...]:
-    if not typed:
-        return shared_objectives(studies)
-    named = tuple(name.strip() for name in typed.split(","))
-    try:
-        check_objectives(named)
-    except WrongInput as error:
-        raise WrongInput(f"{error} (--objectives)") from error
-    return named
 
 
 def _tested(group: Group, objectives: Sequence[str]) -> list[tuple[Path, chance.Result]]:

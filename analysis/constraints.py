@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["BYTES", "Constraint", "bound", "listed", "met", "parse"]
+__all__ = ["BYTES", "Constraint", "bound", "listed", "met", "parse", "without_unmet"]
 
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _COUNTS: Mapping[str, int | Fraction] = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -115,6 +115,18 @@ def met(table: pa.Table, constraints: Sequence[Constraint]) -> NDArray[np.bool_]
     for each in constraints:
         claims &= _RELATIONS[each.relation](arrow.numbers(table[each.measure]), each.bound)
     return claims
+
+
+def without_unmet(table: pa.Table, constraints: Sequence[Constraint]) -> pa.Table:
+    """The table with the state ``unmet`` where a complete row does not meet the constraints: what it cost stays."""
+    if not constraints:
+        return table
+    states = [
+        "unmet" if state == "complete" and not fine else state
+        for state, fine in zip(table["state"].to_pylist(), met(table, constraints), strict=True)
+    ]
+    place = table.column_names.index("state")
+    return table.set_column(place, "state", arrow.array(states, table.schema.field("state").type))
 
 
 def bound(

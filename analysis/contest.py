@@ -136,31 +136,17 @@ def _reference(groups: Sequence[Group], rows: pa.Table, objectives: Sequence[str
 
 def _curves(group: Group, reference: Reference) -> dict[Cost, tuple[Line, ...]]:
     """For each cost, and each repeat, what it had paid and the hypervolume from then on, where either changes."""
-    import numpy as np
-
     found: dict[Cost, list[Line]] = {cost: [] for cost in COSTS}
     for study, table in zip(group.studies, group.tables, strict=True):
         try:
-            order = costs.in_order(table)
+            grown = costs.volumes(table, reference.objectives, reference.scales)
         except WrongInput as error:
             raise WrongInput(f"{study}: {error}") from error
-        values = pareto.values(table, reference.objectives)[order]
-        complete = np.array([state == "complete" for state in table["state"].to_pylist()], dtype=np.bool_)[order]
-        front, grown, volume = values[:0], [], 0.0
-        directions = pareto.directions(reference.objectives)
-        for value, counts in zip(values, complete & np.isfinite(values).all(axis=1), strict=True):
-            if counts:
-                front = np.vstack([front, value])
-                is_best = pareto.is_nondominated(front, directions)
-                if is_best[-1]:
-                    front = front[is_best]
-                    volume = indicators.hypervolume(front, reference.scales)
-                else:
-                    front = front[:-1]
-            grown.append(volume)
         for cost in COSTS:
+            spent = costs.paid(table, cost=cost)
             # Of several trials that ended at one cost the last one counts.
-            steps = {0.0: 0.0} | dict(zip(costs.paid(table, cost=cost)[order].tolist(), grown, strict=True))
+            steps = {0.0: 0.0} | {float(spent[place]): volume for place, volume in grown}
+            steps.setdefault(float(spent.max()), grown[-1][1] if grown else 0.0)
             found[cost].append(tuple(steps.items()))
     return {cost: tuple(lines) for cost, lines in found.items()}
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import front_table, quality_table, table
 from analysis.errors import WrongInput
 from analysis.groups import grouped
-from analysis.pareto import check_objectives
-from analysis.summary import FrontSummary, shared_constraints, shared_objectives, summarise, thin_summary
+from analysis.summary import FrontSummary, chosen_objectives, shared_constraints, summarise, thin_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +80,7 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
             f"--over counts what one study paid, got {len(studies)} studies: "
             f"`prunefront compare {' '.join(map(str, studies))}` shows them side by side"
         )
-    objectives = _objectives(studies, wish.objectives)
+    objectives = chosen_objectives(studies, wish.objectives)
     with _named_after("--reference", wish.reference):
         corner = _corner(wish.reference, objectives)
     rows = table.read(*studies)
@@ -151,15 +150,6 @@ def _print_text(
 
 def _plain(summary: FrontSummary) -> None:
     sys.stdout.write(front_table.plain(summary) + "\n")
-
-
-def _objectives(studies: Sequence[Path], typed: str) -> tuple[str, ...]:
-    if not typed:
-        return shared_objectives(studies)
-    named = tuple(name.strip() for name in typed.split(","))
-    with _named_after("--objectives", typed):
-        check_objectives(named)
-    return named
 
 
 def _corner(typed: str, objectives: Sequence[str]) -> dict[str, float] | None:

@@ -11,7 +11,7 @@ from analysis.errors import WrongInput, nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["grouped"]
+__all__ = ["called", "grouped"]
 
 NONE = "none"
 """What the group of rows is called that have no value there."""
@@ -31,12 +31,17 @@ def grouped(table: pa.Table, by: Sequence[str]) -> dict[tuple[str, ...], pa.Tabl
     import numpy as np
 
     for position, name in enumerate(by):
-        if name not in table.column_names:
-            raise WrongInput(f"{name!r} is not a column: {nearest(name, table.column_names)}")
         if name in by[:position]:
             raise WrongInput(f"column {name} is named twice: name each once")
     places: dict[tuple[str, ...], list[int]] = {}
-    columns = [[NONE if value is None else str(value) for value in table[name].to_pylist()] for name in by]
+    columns = [called(table, name) for name in by]
     for place, values in enumerate(zip(*columns, strict=True)):
         places.setdefault(values, []).append(place)
     return {values: table.take(arrow.indices(np.array(places[values], dtype=np.int64))) for values in sorted(places)}
+
+
+def called(table: pa.Table, by: str) -> list[str]:
+    """The group of each row by one column, as ``grouped`` calls it; raises WrongInput for what is no column."""
+    if by not in table.column_names:
+        raise WrongInput(f"{by!r} is not a column: {nearest(by, table.column_names)}")
+    return [NONE if value is None else str(value) for value in table[by].to_pylist()]

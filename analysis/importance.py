@@ -112,16 +112,17 @@ class Curve:
     trials: int
 
 
-def importance(table: pa.Table, objective: str, *, seed: int = 0, pairs: bool = True) -> Importance:
+def importance(table: pa.Table, objective: str, *, seed: int = 0, pairs: bool = True, trees: int = TREES) -> Importance:
     """Say which knobs matter for ``objective`` among the complete, pruned networks of ``table``.
 
     ``importance(table, "macs").knobs["ratio"].mean`` is a share of the objective's variance. The same table (its rows
-    in the same order) and seed give the same numbers. Without ``pairs`` no interactions are computed.
+    in the same order) and seed give the same numbers. Without ``pairs`` no interactions are computed; forests of fewer
+    ``trees`` take less time and say less.
 
     Raises WrongInput where there are fewer than 20 recipes with the objective, of one network and data set, where it
     is the same everywhere, or no knob varies.
     """
-    return learn(table, objective, seed=seed).importance(pairs=pairs)
+    return learn(table, objective, seed=seed, trees=trees).importance(pairs=pairs)
 
 
 def dependence(
@@ -137,7 +138,7 @@ def dependence(
     return learn(table, objective, seed=seed).dependence(knob, by=by)
 
 
-def learn(table: pa.Table, objective: str, *, seed: int = 0) -> Forests:
+def learn(table: pa.Table, objective: str, *, seed: int = 0, trees: int = TREES) -> Forests:
     """Grow the forests for one objective; see `importance` for what takes part and what is refused."""
     import numpy as np
 
@@ -163,7 +164,7 @@ def learn(table: pa.Table, objective: str, *, seed: int = 0) -> Forests:
     if not math.sqrt(spread) > 1e-12 * max(abs(float(target.mean())), 1e-300):
         raise WrongInput(f"{objective} is {target[0]:g} in all {len(rows)} networks: nothing can matter for it")
     folds = [chance.permutation(distinct)[recipes] % FOLDS for _ in range(1 if len(rows) >= MANY else 2)]
-    return Forests(objective, found, target, tuple(folds), every, seed)
+    return Forests(objective, found, target, tuple(folds), every, seed, trees)
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class Forests:
     """For each repetition the fold, 0 to 4, in which a trial is not seen."""
     of: int
     seed: int
+    trees: int
 
     def importance(self, *, pairs: bool = True) -> Importance:
         """See `importance`."""
@@ -240,7 +242,7 @@ class Forests:
         for repeat, folds in enumerate(self.folds[:repeats]):
             for fold in range(FOLDS):
                 unseen = folds == fold
-                forest = ExtraTreesRegressor(TREES, random_state=self.seed + FOLDS * repeat + fold)
+                forest = ExtraTreesRegressor(self.trees, random_state=self.seed + FOLDS * repeat + fold)
                 yield forest.fit(self.knobs.values[~unseen], self.target[~unseen]), unseen
 
     def _errors(self, forest: Any, unseen: NDArray[np.bool_]) -> NDArray[np.float64]:

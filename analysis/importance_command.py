@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import pareto, table
+from analysis import table
 from analysis.errors import WrongInput
 from analysis.front_table import Cells, aligned, human
 from analysis.importance import Curve, Effect, Importance, learn
-from analysis.summary import shared_objectives
+from analysis.summary import chosen_objectives
 
 __all__ = ["print_importance"]
 
@@ -35,11 +35,7 @@ def print_importance(
     lambda, p, a and delta, as far as they vary). An objective that cannot be explained is said in one line beside the
     others; where none can the first one's line is a WrongInput.
     """
-    named = [name.strip() for name in objectives.split(",")] if objectives else list(shared_objectives(studies))
-    try:
-        pareto.check_objectives(named)
-    except WrongInput as error:
-        raise WrongInput(f"{error} (--objectives)" if objectives else str(error)) from error
+    named = chosen_objectives(studies, objectives)
     rows = table.read(*studies, where=where)
     if len(rows) == 0:
         listed = ", ".join(map(str, studies))

@@ -25,12 +25,13 @@ from urllib.parse import urlsplit
 
 from analysis.errors import WrongInput
 
-__all__ = ["Entry", "ObjectPath", "each", "path_of", "scan"]
+__all__ = ["WILDCARDS", "Entry", "ObjectPath", "each", "path_of", "scan"]
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 SCHEMES = ("s3", "gs")
+WILDCARDS = "*?["
 AT_ONCE = 32
 """So many objects are read at once: each costs a round trip, and next to nothing of this machine."""
 ATTEMPTS = 10
@@ -41,7 +42,7 @@ REFUSALS = (
 )
 
 
-def path_of(typed: str) -> Path:
+def path_of(typed: str, *, wildcards: bool = False) -> Path:
     """The path that was typed: an `ObjectPath` for s3://… and gs://…, else one on this machine's disks.
 
     Raises WrongInput for a store that is not known, for what cannot be an object's name, and for anything beside the
@@ -57,7 +58,7 @@ def path_of(typed: str) -> Path:
     if scheme not in SCHEMES:
         raise WrongInput(f"a study lies in a folder, at s3://BUCKET/STUDY or at gs://BUCKET/STUDY; got {scheme}://…")
     # What may be a password is not repeated.
-    if "@" in name or "?" in name or "#" in name:
+    if "@" in name or "#" in name or ("?" in name and (not wildcards or "=" in name)):
         raise WrongInput(
             f"a {scheme}:// address is {scheme}://BUCKET/STUDY and nothing else: credentials, region and endpoint are "
             "taken from the environment"
@@ -202,14 +203,22 @@ class ObjectPath(PosixPath):
             yield self / entry.name
 
     def glob(self, pattern: str) -> Generator[Self, None, None]:
-        """The paths directly below whose names fit; only the last part of the pattern may hold wildcards."""
-        folder, _, names = pattern.rpartition("/")
-        below = self / folder if folder else self
+        """The paths below that fit; every part of the pattern may hold ``*``, ``?`` and ``[…]``, which fit no /."""
+        names, _, rest = pattern.partition("/")
+        if not any(sign in names for sign in WILDCARDS):
+            below = self / names
+            if rest:
+                yield from below.glob(rest)
+            elif below.exists():
+                yield below
+            return
         try:
-            found = below.scan()
+            found = self.scan()
         except FileNotFoundError:
             return
-        yield from (below / entry.name for entry in found if fnmatchcase(entry.name, names))
+        for entry in found:
+            if fnmatchcase(entry.name, names) and (not rest or entry.is_dir()):
+                yield from (self / entry.name).glob(rest) if rest else [self / entry.name]
 
     def absolute(self) -> Self:
         """Itself."""

@@ -7,6 +7,8 @@ A point dominates another if it is at least as good in every objective and bette
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING, Literal
 
 from analysis import arrow
@@ -33,6 +35,12 @@ __all__ = [
 
 RANK = "rank"
 """The column that ``fronts`` adds."""
+MANY = 20_000
+"""Points from which on those that a few good ones dominate are taken out first."""
+SAMPLE = 1_000
+"""So many points, evenly taken, say which ones are the good ones."""
+WORTH = 0.05
+"""The share of what is left that a sweep has to take out."""
 Direction = Literal["higher", "lower"]
 
 
@@ -53,8 +61,42 @@ def is_nondominated(values: NDArray[np.float64], directions: Sequence[Direction]
     if len(values) == 0:
         return np.zeros(0, dtype=np.bool_)
     maximise = [direction == "higher" for direction in directions]
-    kept: NDArray[np.bool_] = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
-    return kept
+    if len(values) <= MANY:
+        kept: NDArray[np.bool_] = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
+        return kept
+    left = _sieved(values, directions)
+    claims = np.zeros(len(values), dtype=np.bool_)
+    claims[left] = moocore.is_nondominated(values[left], maximise=maximise, keep_weakly=True)
+    return claims
+
+
+def _sieved(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.int64]:
+    """The places of the points that a few good ones do not dominate, which are all of the front and little else.
+
+    Whoever takes a point out is itself dominated only by what dominates that point too: the front stays the same.
+    A sweep over all points costs less than sorting them, as long as it takes out its share of the sample.
+    """
+    import moocore
+    import numpy as np
+
+    signs = [1.0 if direction == "higher" else -1.0 for direction in directions]
+    gains = [column * sign for column, sign in zip(values.T, signs, strict=True)]
+    sample = np.column_stack([gain[:: len(gain) // SAMPLE] for gain in gains])
+    good = sample[moocore.is_nondominated(sample, maximise=True, keep_weakly=False)]
+    beats = (good[:, None, :] >= sample).all(axis=2) & (good[:, None, :] > sample).any(axis=2)
+    left, in_sample = np.arange(len(values)), len(sample)
+    while True:
+        counts = beats.sum(axis=1)
+        best = int(counts.argmax())
+        if counts[best] <= WORTH * in_sample:
+            return left
+        pairs = list(zip(gains, good[best], strict=True))
+        stays = reduce(or_, (gain > value for gain, value in pairs))
+        stays |= reduce(and_, (gain == value for gain, value in pairs))  # equal points do not dominate one another
+        kept = np.flatnonzero(stays)
+        left, gains = left[kept], [gain[kept] for gain in gains]
+        in_sample -= int(counts[best])
+        beats &= ~beats[best]
 
 
 def _check(values: NDArray[np.float64], directions: Sequence[Direction]) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import chance, confirmed, constraints, knobs, pareto, table
+from analysis import chance, confirmed, constraints, knobs, table
 from analysis.choice import Aim, Choice, Within, choose, said
 from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.front_table import human
 from analysis.schema import DENSE, MEASURES, measure
-from analysis.summary import shared_constraints, shared_objectives
+from analysis.summary import chosen_objectives, shared_constraints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["print_picks"]
 
 NAMES = tuple(column.name for column in MEASURES)
-ARTEFACTS = "artefacts"
 
 Row = Mapping[str, Any]
 
@@ -123,24 +122,17 @@ def _parted(typed: str, *, option: str) -> tuple[str, str]:
 def _traded(studies: Sequence[Path], typed: str, named: Iterable[str], aim: Aim) -> tuple[str, ...]:
     """The objectives: as typed, else those that bounds and aim name, else the studies' own."""
     own = [aim.measure] if aim.measure else []
-    if typed:
-        given = [name.strip() for name in typed.split(",")]
-        try:
-            pareto.check_objectives(given)
-        except WrongInput as error:
-            raise WrongInput(f"{error} (--objectives)") from error
-        return tuple(dict.fromkeys([*given, *own]))
     found = list(dict.fromkeys([*named, *own]))
-    if len(found) > 1:
+    if not typed and len(found) > 1:
         return tuple(found)
-    return tuple(dict.fromkeys([*shared_objectives(studies), *own]))
+    return tuple(dict.fromkeys([*chosen_objectives(studies, typed), *own]))
 
 
 def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
     """A choice ready for JSON."""
     (row,) = choice.network.to_pylist()
     study = next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
-    artefact = study / ARTEFACTS / row["trial"]
+    artefact = study / table.ARTEFACTS / row["trial"]
     return {
         "aim": str(choice.aim),
         "study": str(study),

@@ -1,4 +1,7 @@
-"""Indicators as text and as JSON: what `prunefront front --indicators` and ``--over`` add to a front."""
+"""Indicators as text and as JSON: what `prunefront front --indicators` and ``--over`` add to a front.
+
+Both together add what each method added over the cost.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from analysis import costs, quality
+from analysis.constraints import without_unmet
 from analysis.front_table import Cells, aligned
 from analysis.quality import Indicators, Reference
-from analysis.summary import without_unmet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +23,8 @@ __all__ = ["documents", "lines"]
 
 SHOWN = 12
 """Lines of text at most that show how a front grew; ``--json`` has all."""
+METHODS = 6
+"""Methods at most whose shares are shown beside one another: those that are missed most in the end."""
 UNITS = {"trials": "trials", "seconds": "worker-seconds", "epochs": "epochs"}
 
 
@@ -49,6 +54,9 @@ def documents(
         if over:
             grown = costs.over_cost(group, reference, cost=over)  # type: ignore[arg-type]  # it was checked
             said["over"] = {"cost": over, "points": [{"cost": each.cost, **asdict(each.indicators)} for each in grown]}
+        if indicators and over:
+            added = costs.added_over_cost(group, reference, cost=over)  # type: ignore[arg-type]
+            said["added"] = {"cost": over, "points": [asdict(each) for each in added]}
         found.append(said)
     return found
 
@@ -63,12 +71,33 @@ def lines(said: dict[str, Any]) -> list[str]:
         found += ["", *aligned(_cells(said["contributions"], ["group", *_NUMBERS])).splitlines()]
         found += ["alone: hypervolume of the method by itself; own: what the front of all loses without it"]
     if "over" in said:
-        points, cost = said["over"]["points"], said["over"]["cost"]
-        chosen = _spread(points)
-        named = [{UNITS[cost]: f"{point['cost']:.6g}", **point} for point in chosen]
-        found += ["", *aligned(_cells(named, [UNITS[cost], *Indicators.__dataclass_fields__])).splitlines()]
-        if len(chosen) < len(points):
-            found.append(f"{len(chosen)} of {len(points)} points, --json has all of them")
+        found += ["", *_over(said["over"]["points"], said["over"]["cost"], list(Indicators.__dataclass_fields__))]
+    if "added" in said:
+        found += _added(said["added"]["points"], said["added"]["cost"])
+    return found
+
+
+def _over(points: Sequence[dict[str, Any]], cost: str, names: Sequence[str]) -> list[str]:
+    chosen = _spread(points)
+    named = [{UNITS[cost]: f"{point['cost']:.6g}", **point} for point in chosen]
+    found = aligned(_cells(named, [UNITS[cost], *names])).splitlines()
+    if len(chosen) < len(points):
+        found.append(f"{len(chosen)} of {len(points)} points, --json has all of them")
+    return found
+
+
+def _added(points: Sequence[dict[str, Any]], cost: str) -> list[str]:
+    """What each method added, for those that anybody would have missed at some time."""
+    last = points[-1]["own"]
+    most = {name: max(point["own"][name] for point in points) for name in last}
+    missed = sorted((name for name in most if most[name] > 0), key=lambda name: (-last[name], -most[name], name))
+    found = ["", f"own, of each method, over {UNITS[cost]}: what the front of all by then would have lost without it"]
+    if not missed:
+        return [*found[:1], f"no method has anything of its own at any number of {UNITS[cost]}"]
+    shown = missed[:METHODS]
+    found += _over([{"cost": point["cost"], **point["own"]} for point in points], cost, shown)
+    if len(shown) < len(missed):
+        found.append(f"{len(shown)} of {len(missed)} methods, --json has all of them")
     return found
 
 

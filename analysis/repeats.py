@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, table
-from analysis.constraints import met
+from analysis.constraints import without_unmet
 from analysis.costs import NEEDED
 from analysis.errors import WrongInput
-from analysis.object_path import path_of
+from analysis.object_path import WILDCARDS, ObjectPath, path_of
 from analysis.pareto import candidates
 from analysis.schema import DENSE
-from analysis.summary import SPEC, study_constraints
+from analysis.summary import SPEC, study_constraints, study_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Group", "groups", "read"]
 
-MAGIC = "*?["
 SAME = ("network", "width", "data")
 """What all studies that are compared have in common."""
 SPECIFIED = ("network", "data", "dense", "sparsity", "recovery", "search")
@@ -91,8 +90,7 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
             demanded = study_constraints(study)
             rows = table.read(study, columns=columns | {each.measure for each in demanded})
             dense.append(rows.filter(pc.equal(rows["method"], arrow.scalar(DENSE))))
-            if demanded:
-                rows = _only_meeting(rows, met(rows, demanded))
+            rows = without_unmet(rows, demanded)
             if len(rows) == 0:
                 raise WrongInput(f"{study} has no rows yet: a comparison needs at least one finished trial")
             if len(candidates(rows, objectives)) == 0:
@@ -122,10 +120,12 @@ def read(groups: Sequence[Group], objectives: Sequence[str]) -> list[Group]:
 def _fitting(typed: str, argument: str) -> list[Path]:
     if not typed:
         raise WrongInput(f"a group is [NAME=]STUDY[,STUDY …], such as l1=studies/l1-*, got {argument!r:.80}")
-    base, below = path_of(typed), list[str]()
-    if not any(sign in typed for sign in MAGIC) or base.is_dir():
+    base, below = path_of(typed, wildcards=True), list[str]()
+    if not any(sign in typed for sign in WILDCARDS) or base.is_dir():
         return [base]
-    while any(sign in str(base) for sign in MAGIC):
+    if isinstance(base, ObjectPath) and any(sign in base.parts[1] for sign in WILDCARDS):
+        raise WrongInput(f"wildcards stand for studies, a bucket is named in full, got {typed!r:.80}")
+    while any(sign in str(base) for sign in WILDCARDS):
         below.insert(0, base.name)
         base = base.parent
     found = sorted(
@@ -136,28 +136,14 @@ def _fitting(typed: str, argument: str) -> list[Path]:
     return found
 
 
-def _only_meeting(rows: pa.Table, meets: Any) -> pa.Table:
-    """The rows with another state where they do not meet the constraints: they cost what they cost."""
-    states = ["unmet" if state == "complete" and not fine else state for state, fine in
-              zip(rows["state"].to_pylist(), meets, strict=True)]  # fmt: skip
-    place = rows.column_names.index("state")
-    return rows.set_column(place, "state", arrow.array(states, rows.schema.field("state").type))
-
-
 def _check_specs(group: Group) -> None:
     """Raise WrongInput where two repeats were specified differently; one without a spec is taken as it is."""
-    import yaml
-
     known: tuple[dict[str, Any], Path] | None = None
     for study in group.studies:
-        path = study / SPEC
-        try:
-            spec: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        spec = study_spec(study)
+        if not spec:
             continue
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise WrongInput(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:120]}") from error
-        said = _specified(spec if isinstance(spec, dict) else {})
+        path, said = study / SPEC, _specified(spec)
         if known is None:
             known = said, path
         differing = [name for name in sorted({*said, *known[0]}) if said.get(name) != known[0].get(name)]

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrontSummary",
+    "chosen_objectives",
     "shared_constraints",
     "shared_objectives",
     "study_constraints",
     "study_objectives",
+    "study_spec",
     "summarise",
     "thin",
     "thin_summary",
-    "without_unmet",
 ]
 
 SPEC = "spec.yaml"
@@ -207,6 +208,21 @@ def study_constraints(study: Path) -> tuple[Constraint, ...]:
     return () if said is None else parse(said, where=f"{study / SPEC}: search.constraints")
 
 
+def chosen_objectives(studies: Sequence[Path], typed: str) -> tuple[str, ...]:
+    """The measures typed after --objectives, joined by commas, or, where none is, what the studies were searched for.
+
+    Raises WrongInput for what is no measure, and where the studies were searched for different ones.
+    """
+    if not typed:
+        return shared_objectives(studies)
+    named = tuple(name.strip() for name in typed.split(","))
+    try:
+        pareto.check_objectives(named)
+    except WrongInput as error:
+        raise WrongInput(f"{error} (--objectives)") from error
+    return named
+
+
 def shared_objectives(studies: Sequence[Path]) -> tuple[str, ...]:
     """What several studies were searched for; raises WrongInput where they are not the same."""
     found = [study_objectives(study) for study in studies]
@@ -224,30 +240,36 @@ def shared_constraints(studies: Sequence[Path]) -> tuple[Constraint, ...]:
     return tuple(dict.fromkeys(each for study in studies for each in study_constraints(study)))
 
 
-def _searched(study: Path, name: str) -> Any:
-    """A setting of the search as the study's frozen spec says it, None where it does not."""
+def study_spec(study: Path) -> dict[str, Any]:
+    """The study's frozen spec as it is written, whose ``search`` is a mapping; empty where there is no spec.yaml.
+
+    Raises WrongInput where it cannot be read, or it or its ``search`` is no mapping.
+    """
     import yaml
 
     path = study / SPEC
     try:
         spec: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # a study that is a file is named by whoever reads its rows
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WrongInput(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:120]}") from error
-    search = spec.get("search") if isinstance(spec, dict) else None
-    return search.get(name) if isinstance(search, dict) else None
+    except OSError as error:
+        raise WrongInput(f"{path} cannot be read: {error.strerror}") from error
+    if spec is None:
+        return {}
+    if not isinstance(spec, dict):
+        raise WrongInput(f"a spec is a mapping of sections such as search, got {spec!r:.60} ({path})")
+    if not isinstance(spec.get("search", {}), dict | None):
+        raise WrongInput(
+            f"search takes a mapping, such as {{objectives: [val_accuracy, macs]}}, got {spec['search']!r:.60} ({path})"
+        )
+    return spec
 
 
-def without_unmet(table: pa.Table, constraints: Sequence[Constraint]) -> pa.Table:
-    """The table with the state ``unmet`` where a row does not meet the constraints: what it cost stays."""
-    if not constraints:
-        return table
-    import pyarrow.compute as pc
-
-    claims = arrow.array(met(table, constraints).tolist(), pc.is_null(table["state"]).type)
-    states = pc.if_else(claims, table["state"].combine_chunks(), arrow.scalar("unmet"))
-    return table.set_column(table.column_names.index("state"), "state", states)
+def _searched(study: Path, name: str) -> Any:
+    """A setting of the search as the study's frozen spec says it, None where it does not."""
+    return (study_spec(study).get("search") or {}).get(name)
 
 
 def _meeting(table: pa.Table, given: Sequence[Constraint]) -> pa.Table:

@@ -29,6 +29,11 @@ __all__ = ["compact", "labels", "read", "together", "where"]
 
 PARQUET = "trials.parquet"
 ROWS = "rows"
+ARTEFACTS = "artefacts"
+"""The folder of what is made of trials to be deployed, in a folder of each trial's name."""
+
+UNREADABLE = "trials.unreadable.parquet"
+"""A trials.parquet that could not be read when it was to be written anew."""
 
 _PUT_NS = 10 * 10**9
 """An object is dated to when its put began: a row may be that much older than its first reader could have known."""
@@ -142,20 +147,27 @@ def _read_one(study: Path, *, columns: Collection[str] | None, damage: list[str]
 def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     """Write all rows into ``trials.parquet``, whole or not at all, and return its path.
 
-    ``knobs`` are the catalogue's knobs and their kinds (as for ``arrow_schema``). A Parquet file that cannot
-    be read is built again from ``rows/``; one that can only has the newer rows added.
+    ``knobs`` are the catalogue's knobs and their kinds (as for ``arrow_schema``). A Parquet file that can be read only
+    has the newer rows added. One that cannot is built again from ``rows/`` and kept beside as ``UNREADABLE``, for it
+    may hold rows that nobody else has; where ``rows/`` is empty nothing is written, and WrongInput is raised.
 
     The file is dated to before the rows were listed: a row that is replaced while this runs then counts as
     newer.
     """
     _check_exists(study)
+    path, is_readable = study / PARQUET, True
     try:
         compacted, since = _read_parquet(study, None, keyed=True)
     except WrongInput:
-        compacted, since = None, 0
+        if not _row_files(study):
+            _read_parquet(study, None, keyed=False)  # raises again, and says that there are no rows to be used instead
+        compacted, since, is_readable = None, 0, False
     listed = _now(study)
     table = _with_newer_rows(study, _row_files(study), compacted, since=since, columns=None, knobs=knobs)
-    path = study / PARQUET
+    if not is_readable:
+        from analysis.durable import write_durably  # it loads a dozen modules, which no reader needs
+
+        write_durably(study / UNREADABLE, path.read_bytes())
     parquet.write(table, path, dated=listed)
     return path
 

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow, plots, table
+from analysis import arrow, knobs, plots, table
 from analysis.chance import results
 from analysis.confirmed import PARQUET as CONFIRMED
 from analysis.confirmed import read as read_confirmed
 from analysis.constraints import met
 from analysis.epochs import counted
 from analysis.errors import WrongInput
+from analysis.page.aside import matters_aside
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
-from analysis.page.matters import matters
 from analysis.page.progress import progress
 from analysis.page.widths import widths
-from analysis.schema import COLUMNS, DENSE, MEASURES, SCHEMA_VERSION
+from analysis.schema import DENSE, MEASURES, SCHEMA_VERSION
 from analysis.summary import SPEC, FrontSummary, study_constraints, study_objectives, summarise
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["facts"]
 NOT_SHOWN = {"version"}
 LOOKED_UP = 500
 """Of so many trials the layers are looked up: the front's, then the most accurate."""
-ARTEFACTS = "artefacts"
 SHAPES = dict(
     zip(
         (*plots.SHAPES, "o", "*"),
@@ -55,8 +54,13 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
     """
     names = table.labels(studies)
     tables = [_rows(study) for study in studies]
-    told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
-    whole = _placed(table.together(tables, names), tables, told)
+    with matters_aside([(rows, study_objectives(study)) for study, rows in zip(studies, tables, strict=True)]) as found:
+        told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
+        whole = table.together(tables, names)
+        recipe = knobs.names(whole)
+        columns = compact(_placed(whole, tables, told))
+        for one, importance in zip(told, found(), strict=True):
+            one["importance"] = importance
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -66,11 +70,11 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
             for name, one in zip(names, told, strict=True)
         ],
         "rows": len(whole),
-        "columns": compact(whole),
+        "columns": columns,
         "measures": {
             column.name: {"label": column.label, "unit": column.unit, "better": column.better} for column in MEASURES
         },
-        "knobs": _knobs(whole),
+        "knobs": recipe,
         "marks": {"method": _marks(methods), "study": _marks(names)},
     }
 
@@ -95,7 +99,10 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
     said += notes
     grown: dict[str, Any] | None = None
     if summary.hypervolume is not None:
-        grown = progress(rows, objectives, constraints=constraints)
+        try:
+            grown = progress(rows, objectives, constraints=constraints)
+        except WrongInput as error:
+            said.append(f"hypervolume over cost not given: {error}")
     else:
         said.append(f"hypervolume not given: {summary.no_hypervolume}")
     return {
@@ -108,7 +115,6 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "failures": _failures(listed),
         "random": against_random(listed),
         "scratch": against_scratch(listed),
-        "importance": matters(rows, objectives),
         "curves": epochs,
         "widths": widths(study, order[:LOOKED_UP]),
         "artefacts": _artefacts(study),
@@ -161,7 +167,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _artefacts(study: Path) -> dict[str, str]:
     """Trial → the folder of what was made of it to be deployed."""
     try:
-        return {path.name: str(path) for path in (study / ARTEFACTS).iterdir()}
+        return {path.name: str(path) for path in (study / table.ARTEFACTS).iterdir()}
     except OSError:
         return {}
 
@@ -223,12 +229,6 @@ def _spec(study: Path) -> str:
 def _marks(names: Sequence[str]) -> dict[str, dict[str, str]]:
     drawn = plots.marks(names)
     return {name: {"colour": drawn[name].colour, "symbol": SHAPES[drawn[name].shape]} for name in names}
-
-
-def _knobs(rows: pa.Table) -> list[str]:
-    """The columns that a recipe is made of, in their order."""
-    others = {column.name for column in COLUMNS if column.group != "recipe"}
-    return [name for name in rows.column_names if name not in others and not name.startswith("_")]
 
 
 def _placed(whole: pa.Table, tables: Sequence[pa.Table], told: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import compress, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, curves
 from analysis.errors import WrongInput
 from analysis.object_path import each
 from analysis.page.columns import finite
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 __all__ = ["MEASURED", "learning"]
 
@@ -34,20 +39,20 @@ def learning(study: Path, trials: Sequence[str], *, dense: Sequence[str]) -> tup
     entries are theirs, in order. A file that cannot be read costs its curves, not the page.
     """
     said: list[str] = []
-    held: dict[str, Lines] = {}
+    compacted: dict[str, Callable[[], Lines]] = {}
     try:
-        held |= _compacted(study)
+        compacted = _compacted(study)
     except WrongInput as error:
         if (study / curves.PARQUET).exists():
             said.append(str(error))
-    absent = [trial for trial in trials if trial not in held][:FILES]
-    for trial, lines in zip(absent, each(lambda name: _of(study, name), absent, at=study), strict=True):
-        if lines["stage"]:
-            held[trial] = lines
+    absent = [trial for trial in trials if trial not in compacted][:FILES]
+    own_files = zip(absent, each(lambda name: _of(study, name), absent, at=study), strict=True)
+    newer = {trial: lines for trial, lines in own_files if lines["stage"]}
+    held = compacted.keys() | newer.keys()
     found: dict[str, Curve] = {}
     room = EPOCHS
     for trial in trials:
-        lines = held.get(trial, {"stage": []})
+        lines = newer[trial] if trial in newer else compacted[trial]() if trial in compacted else {"stage": []}
         if trial not in dense and SHARED in lines["stage"]:
             own = [stage != SHARED for stage in lines["stage"]]
             lines = {name: list(compress(values, own)) for name, values in lines.items()}
@@ -61,17 +66,39 @@ def learning(study: Path, trials: Sequence[str], *, dense: Sequence[str]) -> tup
     return found, said
 
 
-def _compacted(study: Path) -> dict[str, Lines]:
-    """Trial → its lines of ``curves.parquet``, where those of a trial follow one another."""
+def _compacted(study: Path) -> dict[str, Callable[[], Lines]]:
+    """Trial → what gives its lines of ``curves.parquet``, where those of a trial follow one another.
+
+    Few of many trials are shown: the lines of the others never become Python's.
+    """
+    import numpy as np
+
     table = curves.read(study)
-    whole: Lines = {name: table[name].to_pylist() for name in ("stage", "round")}
-    whole |= {name: arrow.numbers(table[name]).tolist() for name in MEASURED}
-    start, found = 0, {}
-    for trial, same in groupby(table["trial"].to_pylist()):
-        end = start + sum(1 for _ in same)
-        found[trial] = {name: values[start:end] for name, values in whole.items()}
-        start = end
-    return found
+    if len(table) == 0:
+        return {}
+    whole = {name: _objects(table[name]) for name in ("stage", "round")}
+    whole |= {name: arrow.numbers(table[name]) for name in MEASURED}
+    trials = _objects(table["trial"])
+    starts = np.flatnonzero(np.concatenate([[True], trials[1:] != trials[:-1]]))
+
+    def lines(start: int, end: int) -> Lines:
+        return {name: values[start:end].tolist() for name, values in whole.items()}
+
+    ends = [*starts[1:].tolist(), len(table)]
+    return {
+        trial: partial(lines, start, end)
+        for trial, start, end in zip(trials[starts].tolist(), starts.tolist(), ends, strict=True)
+    }
+
+
+def _objects(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as Python's values, each distinct one made once; null is None."""
+    import numpy as np
+    import pyarrow as pa
+
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = np.nan_to_num(arrow.numbers(pa.chunked_array([encoded.indices])), nan=-1.0).astype(np.int64)
+    return np.array([*encoded.dictionary.to_pylist(), None], dtype=object)[codes]
 
 
 def _of(study: Path, trial: str) -> Lines:

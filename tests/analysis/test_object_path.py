@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import confirmed, curves, epochs, object_path, report, table
+from analysis import confirmed, curves, epochs, object_path, repeats, report, table
 from analysis.durable import write_durably
 from analysis.errors import WrongInput
 from analysis.front_command import Wish, print_front
@@ -16,6 +16,40 @@ from analysis.object_path import ObjectPath, each, path_of, scan
 from analysis.schema import CONFIRMED
 from tests import s3
 from tests.analysis import studies
+
+
+def test_wildcards_in_every_part_find_the_studies_that_they_find_on_a_disk(bucket: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path, bucket):
+        for name in ("runs-1/l1-0", "runs-1/l1-1", "runs-2/l1-0", "runs-2/tl1", "other/l1-0", "runs-2/l1-7/deeper"):
+            (folder / name / "rows").mkdir(parents=True)
+            write_durably(folder / name / "rows" / "a.json", b"{}")
+        write_durably(folder / "runs-3", b"a file, and no folder")
+    for pattern in (
+        *("runs-*/l1-0", "runs-?/l1-[01]", "*/l1-0", "runs-1/*", "runs-?/l1-*/deeper", "*/*/dee?er", "r*-2/tl1"),
+        *("runs-2/l1-0", "?????/l1-0"),
+    ):
+        found = [
+            [path.relative_to(folder).parts for path in repeats.groups([f"{folder}/{pattern}"])[0].studies]
+            for folder in (tmp_path, bucket)
+        ]
+        assert found[0] == found[1], pattern
+        assert found[0], pattern
+    assert [len(each) for each in repeats.groups([f"l1={bucket}/runs-?/l1-0", f"{bucket}/runs-2/tl1"])] == [2, 1]
+    assert list(bucket.glob("runs-?/nobody")) == list(bucket.glob("nobody/*")) == list(bucket.glob("runs-3/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("BUCKET/r?ns-*/nobody", "no study fits 'BUCKET/r.ns-.*/nobody'"),
+        ("s3://b*/study", "a bucket is named in full, got 's3://b"),
+        ("s3://bucket/study?secret=planted", "and nothing else"),
+    ],
+)
+def test_a_glob_that_fits_nothing_is_one_line(bucket: Path, typed: str, said: str) -> None:
+    with pytest.raises(WrongInput, match=said.replace("BUCKET", str(bucket))) as refused:
+        repeats.groups([typed.replace("BUCKET", str(bucket))])
+    assert "planted" not in str(refused.value)
 
 
 @pytest.mark.parametrize("typed", ["studies/a", "/tmp/a", "a:b", "C:/x", "."])

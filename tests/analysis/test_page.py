@@ -7,6 +7,7 @@ import math
 import random
 import re
 import statistics
+import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis import confirmed, indicators, pareto, table
+from analysis import confirmed, curves, indicators, pareto, table
 from analysis.constraints import Constraint
 from analysis.errors import WrongInput
+from analysis.page import aside, page
 from analysis.page import learning as learning_module
 from analysis.page import matters as matters_module
-from analysis.page import page
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.facts import SHAPES, facts
@@ -152,10 +153,10 @@ def epochs(trial, count, *, stage="recovery"):
     ]
 
 
-def written_curves(study, curves):
+def written_curves(study, lines):
     (study / "curves").mkdir(parents=True)
-    for trial, lines in curves.items():
-        (study / "curves" / f"{trial}.json").write_text(json.dumps(lines))
+    for trial, its_own in lines.items():
+        (study / "curves" / f"{trial}.json").write_text(json.dumps(its_own))
     return study
 
 
@@ -166,6 +167,22 @@ def test_curves_are_kept_in_the_order_asked_for_until_the_room_is_used_up(tmp_pa
     assert list(found) == ["c", "a"]
     assert said == ["2 of 3 learning curves are on this page"]
     assert found["c"] == {"runs": [["cut", 1, 1], ["recovery", 1, 3]], "val_accuracy": [0.1, 0.0, 0.1, 0.2]}
+
+
+def test_compacted_curves_are_those_of_the_files(tmp_path):
+    lines = {name: epochs(name, count) for name, count in (("a", 3), ("b", 1), ("d", 2))}
+    lines["d"][1] |= {"stage": "dense", "round": 0, "val_loss": math.inf}
+    lines["b"][0] |= {"round": None}
+    names = ["d", "b", "nobody", "a"]
+    apart = learning(written_curves(tmp_path / "files", lines), names, dense=["d"])
+    study = written_curves(tmp_path / "compacted", lines)
+    curves.compact(study)
+    for path in (study / "curves").iterdir():
+        path.unlink()
+    assert learning(study, names, dense=["d"]) == apart
+    assert list(apart[0]) == ["d", "b", "a"]
+    curves.compact(study)
+    assert learning(study, names, dense=["d"]) == ({}, [])
 
 
 def test_dense_training_is_shown_for_the_dense_network_alone_and_damage_costs_one_curve(tmp_path):
@@ -269,7 +286,39 @@ def test_importance_draws_from_what_it_can_learn_from(monkeypatch):
     for row in rows[61:]:
         row |= {"state": "failed"}
     (told,) = matters(table_of(rows), ["val_accuracy"])
-    assert "(40 looked at)" in told["note"]
+    known = sum(row["state"] == "complete" for row in rows[1:])
+    assert f"(40 of {known} looked at)" in told["note"]
+
+
+def asked_of(count):
+    """Two studies, of which the first has enough rows for another process, from 30 on enough for forests too."""
+    return [(table_of(studies.rows(count)), ("macs", "val_accuracy")), (table_of(studies.rows(5)), ("macs",))]
+
+
+def test_what_matters_is_the_same_from_a_process_of_its_own(monkeypatch):
+    asked = asked_of(40)
+    expected = [matters(rows, objectives) for rows, objectives in asked]
+    assert expected[0][0]["knobs"]
+    monkeypatch.setattr(aside, "matters", lambda *_: pytest.fail("it was not found aside"))
+    with aside.matters_aside(asked) as told:
+        assert told() == expected
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false"])
+def test_what_matters_is_found_without_another_process_too(monkeypatch, python):
+    asked = asked_of(21)
+    monkeypatch.setattr("sys.executable", python)
+    with aside.matters_aside(asked) as told:
+        assert told() == [matters(rows, objectives) for rows, objectives in asked]
+
+
+def test_the_other_process_ends_when_nobody_waits_for_it(monkeypatch):
+    begun = []
+    start = subprocess.Popen
+    monkeypatch.setattr(aside.subprocess, "Popen", lambda *all, **named: begun.append(start(*all, **named)) or begun[0])
+    with pytest.raises(WrongInput), aside.matters_aside(asked_of(21)):
+        raise WrongInput("something else of the page was wrong")
+    assert begun[0].returncode is not None
 
 
 def table_of(rows):

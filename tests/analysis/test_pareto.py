@@ -64,6 +64,36 @@ def test_input_is_unchanged(rows):
     assert (values == before).all()
 
 
+@given(points, st.integers(1, 5))
+def test_what_a_few_good_points_dominate_is_taken_out_and_nothing_of_the_front(rows, sample):
+    directions = BETTER[: len(rows[0])]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pareto, "MANY", 0)
+        patched.setattr(pareto, "SAMPLE", min(sample, len(rows)))
+        found = pareto.is_nondominated(np.array(rows), directions)
+    assert found.tolist() == literal_nondominated(rows, directions)
+
+
+def test_many_points_have_the_same_front_in_any_order():
+    chance = np.random.default_rng(0)
+    values = chance.random((pareto.MANY + 1, 3)).round(2)
+    left = pareto._sieved(values, BETTER[:3])
+    assert len(left) < len(values) / 4
+    found = pareto.is_nondominated(values, BETTER[:3])
+    order = chance.permutation(len(values))
+    assert (pareto.is_nondominated(values[order], BETTER[:3]) == found[order]).all()
+    few = values[found]
+    signs = np.array([1.0, -1.0, 1.0])
+    gains = values * signs
+    for point, on_front in zip(gains[::97], found[::97], strict=True):
+        beaten = (few * signs >= point).all(axis=1) & (few * signs > point).any(axis=1)
+        assert beaten.any() != on_front
+
+
+def test_many_equal_points_are_all_kept():
+    assert pareto.is_nondominated(np.ones((pareto.MANY + 1, 2)), ["higher", "lower"]).all()
+
+
 def test_equal_points_are_all_kept_and_weakly_dominated_ones_are_not():
     values = np.array([[1.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
     assert pareto.is_nondominated(values, ["lower", "lower"]).tolist() == [False, True, True]

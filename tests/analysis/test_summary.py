@@ -124,7 +124,7 @@ def test_values_are_written_as_people_write_them(name, value, text):
 def test_objectives_come_from_the_spec_or_are_the_usual_ones(tmp_path):
     assert study_objectives(tmp_path) == DEFAULT_OBJECTIVES
     spec = tmp_path / "spec.yaml"
-    for text in ("", "search: {trials: 3}\n"):
+    for text in ("", "search: {trials: 3}\n", "search:\n", "# nothing\n"):
         spec.write_text(text)
         assert study_objectives(tmp_path) == DEFAULT_OBJECTIVES
     spec.write_text("search:\n  objectives: [val_accuracy, latency_ms]\n")
@@ -138,6 +138,10 @@ def test_objectives_come_from_the_spec_or_are_the_usual_ones(tmp_path):
         ("search: {objectives: macs}", "must be a list of measures, got 'macs'"),
         ("search: {objectives: [mac]}", "did you mean macs.*search.objectives"),
         ("search: {objectives: []}", "at least one"),
+        ("search: 3", "search takes a mapping.*got 3 "),
+        ("search: [objectives]", r"search takes a mapping.*got \['objectives'\] "),
+        ("- search", r"a spec is a mapping of sections such as search, got \['search'\]"),
+        ("just words", "a spec is a mapping"),
     ],
 )
 def test_a_wrong_spec_is_named(tmp_path, text, said):

@@ -91,8 +91,27 @@ def test_compacting_twice_and_after_new_rows_keeps_everything(study):
 
 def test_compacting_repairs_a_damaged_parquet_file(study):
     parquet = table.compact(study, KNOBS)
-    parquet.write_bytes(parquet.read_bytes()[:-100])
+    damaged = parquet.read_bytes()[:-100]
+    parquet.write_bytes(damaged)
     assert len(pq.read_table(table.compact(study, KNOBS))) == 12
+    assert (study / table.UNREADABLE).read_bytes() == damaged, "it may have held rows that nobody else has"
+
+
+@pytest.mark.parametrize("without", ["rows", "rows/*"])
+def test_compacting_where_there_are_no_row_files_loses_no_row(study, without):
+    parquet = table.compact(study, KNOBS)
+    for row in (study / "rows").iterdir():
+        row.unlink()
+    if without == "rows":
+        (study / "rows").rmdir()
+    assert len(pq.read_table(table.compact(study, KNOBS))) == 12
+    newer = pq.read_table(parquet).replace_schema_metadata({"prunefront_schema": str(schema.SCHEMA_VERSION + 1)})
+    pq.write_table(newer, study.parent / "newer.parquet")
+    for whole in (parquet.read_bytes()[:-100], (study.parent / "newer.parquet").read_bytes()):
+        parquet.write_bytes(whole)
+        with pytest.raises(WrongInput, match=r"trials\.parquet"):
+            table.compact(study, KNOBS)
+        assert parquet.read_bytes() == whole
 
 
 def test_compacting_that_fails_leaves_the_old_file(study):
