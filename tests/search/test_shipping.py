@@ -12,7 +12,9 @@ import pytest
 from search import shipping
 from search.shipping import ship
 from search.spec import Spec
+from tests.search.disturbed import driver
 from tests.search.test_run import SPEC, run, started
+from tests.search.three_nodes import nodes
 from trial import rows
 from trial.recipe import Recipe
 from trial.workbench import Workbench
@@ -117,3 +119,18 @@ def test_a_run_that_is_killed_among_its_artefacts_goes_on_with_the_rest(tmp_path
     again = run(tmp_path, spec=given)
     assert "making" not in again.stdout
     assert "5 of 5 artefacts are in study/artefacts\n" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_on_a_cluster_one_of_its_workers_makes_them(tmp_path: Path) -> None:
+    given = {**SPEC, "artefacts": "all"}
+    with (
+        nodes() as cluster,
+        driver(tmp_path, "--address", cluster.address, "--trials", "1", given=given, mark=cluster.mark) as search,
+    ):
+        code, said, complained = search.end()
+    assert (code, complained) == (0, "")
+    assert "making 2 of 2 artefacts\n" in said
+    assert "2 of 2 artefacts are in study/artefacts\n" in said
+    assert len(list(tmp_path.glob("study/artefacts/*/status.json"))) == 2
