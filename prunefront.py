@@ -229,6 +229,37 @@ def confirm(
 
 
 @app.command()
+def latency(
+    study: Study,
+    trials: Annotated[
+        str,
+        typer.Option(help="Trials by the first digits of their names, front, or dense, joined by commas."),
+    ] = "front",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads. [default: all cores that it may use]", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time the ONNX files of chosen trials here, in turn and alone: on the machine that they are to run on."""
+    from analysis import latency_command
+    from trial.processor import cores
+
+    count = latency_command.check_threads(threads, cores=cores())
+    rows = latency_command.chosen(study, trials)
+
+    from trial.study_latency import measured
+
+    lines = measured(
+        study,
+        [row["trial"] for row in rows],
+        threads=count,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    latency_command.print_latencies(study, rows, lines, as_json=json)
+    latency_command.add(study, lines)
+
+
+@app.command()
 def store(
     study: Study,
     verify: Annotated[

@@ -21,6 +21,7 @@ __all__ = [
     "CONFIRMED",
     "CURVE",
     "DENSE",
+    "LATENCY",
     "MEASURES",
     "OBJECTIVES",
     "SCHEMA_VERSION",
@@ -148,10 +149,24 @@ MEASURES = (
     _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
     _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int", about="gzip level 6"),
     _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),
-    _measure("latency_ms", "latency, median", "ms", "lower", taken="of the artefact"),
+    _measure(
+        "latency_ms",
+        "latency, median",
+        "ms",
+        "lower",
+        taken="of the artefact",
+        about="of one image under ONNX Runtime, on latency_machine",
+    ),
     _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower", taken="of the artefact"),
     _measure("latency_ms_mean", "latency, mean", "ms", "lower", taken="of the artefact"),
-    _measure("latency_ms_std", "latency, standard deviation", "ms", "lower", taken="of the artefact"),
+    _measure(
+        "latency_ms_std",
+        "latency, standard deviation",
+        "ms",
+        "lower",
+        taken="of the artefact",
+        about="of single runs, n - 1",
+    ),
     _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower", taken="of the artefact"),
     _measure("torch_latency_ms", "latency in torch, median", "ms", "lower", taken="when asked for"),
     _measure("peak_memory", "peak memory", "bytes", "lower", "int", about="counted, not observed: of one image"),
@@ -166,6 +181,8 @@ PROVENANCE = _columns(
     seconds=("float", "wall-clock seconds of its worker, waiting for others' stages included"),
     worker=("string", "the worker's host and process"),
     device=("string", "the processor it was trained on"),
+    latency_machine=("string", "the CPU that latency_ms and its like were taken on"),
+    latency_threads=("int", "the threads that they were taken with"),
     precision=("string", "the numbers it was trained in"),
     torch=("string", "torch's version"),
     version=("string", "prunefront's version"),
@@ -211,6 +228,21 @@ the order of ``classes``, null for a class without test images. ``test_accuracy_
 null for one seed) are over the ``seeds`` complete lines of the same trial, ``as_trained`` and ``test_data``, which
 names the images that were tested on.
 """
+
+
+LATENCY = (
+    *_columns("identity", trial="string"),
+    *(column for column in PROVENANCE if column.name in {"latency_machine", "latency_threads"}),
+    *(column for column in MEASURES if column.taken == "of the artefact"),
+    *_columns(
+        "provenance",
+        runs=("int", "timed runs of one image, and as many of 64"),
+        onnxruntime=("string", "ONNX Runtime's version"),
+        measured=("string", "when, ISO 8601, UTC; files that were timed in turn have it in common"),
+        version=("string", "prunefront's version"),
+    ),
+)
+"""The columns of ``latency.parquet``: one line per trial, machine and thread count."""
 
 
 def measure(name: str) -> Column:
