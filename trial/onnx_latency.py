@@ -71,9 +71,7 @@ def _columns(milliseconds: Sequence[float], *, batch: int) -> Latencies:
     }
 
 
-def _opening(
-    name: str, read: Callable[[], bytes], *, batch: int, threads: int
-) -> Callable[[], Callable[[], object]]:
+def _opening(name: str, read: Callable[[], bytes], *, batch: int, threads: int) -> Callable[[], Callable[[], object]]:
     """What opens a file for a turn: its session, and images of the shape that it takes."""
 
     def opened() -> Callable[[], object]:

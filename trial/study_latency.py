@@ -53,7 +53,9 @@ def measured(study: Path, trials: Sequence[str], *, threads: int, say: Callable[
     if missing:
         say(f"without a {MODEL}, and not timed: {', '.join(missing)} (`prunefront export {study} TRIAL --to onnx`)")
     which = " and of ".join(str(batch) for batch in BATCHES)
-    say(f"timing {len(files)} files in turn, {RUNS} runs each of {which} images in {ROUNDS} rounds, {threads} threads …")
+    say(
+        f"timing {len(files)} files in turn, {RUNS} runs each of {which} images in {ROUNDS} rounds, {threads} threads …"
+    )
     with quiet.alone():
         found = latencies(files, threads=threads)
     said = {

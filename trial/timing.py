@@ -69,7 +69,7 @@ def in_turn(
     Returns:
         Name → seconds of each of its runs, in their order.
     """
-    assert rounds > 0 and rounds % 2 == 0, "backwards as often as forwards"
+    assert rounds % 2 == 0, "backwards as often as forwards"
     names = list(programs)
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
