@@ -67,8 +67,8 @@ def page() -> str:
             "## latency.parquet: a row per trial, machine and thread count, written by `prunefront latency`",
             *_table(LATENCY),
             "",
-            "Whoever reads a study sees the newest machine and thread count of them in the columns of `trials.parquet`,",
-            "unless the search itself took latencies.",
+            "Whoever reads a study finds those of the machine and thread count that were measured last in the rows'",
+            "columns, unless the search itself took latencies.",
             "",
         ]
     )

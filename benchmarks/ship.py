@@ -1,6 +1,6 @@
 """What ships: latency and size of the dense network's file against thin and int8 ones, in ONNX Runtime and in torch.
 
-``python -m benchmarks ship`` needs no data: weights are random, which latency and size of the tensors do not mind. Below it
+``python -m benchmarks ship`` needs no data: weights are random, which latency and size of the tensors do not mind.
 ``python -m benchmarks.ship STUDY`` says of the files of a study, which have an accuracy, how much faster they are.
 """
 
@@ -83,11 +83,12 @@ def of_study(study: Path, *, threads: int) -> Iterator[str]:
         faster, lost = dense["latency_ms"] / line["latency_ms"], accuracy - row["val_accuracy"]
         reached = max(reached, faster if lost <= POINTS + 1e-12 else 0.0)
         yield (
-            f"{line['trial']} {row['method']} {row['ratio'] or 0:g} {row['quantisation'] or 'none'}: {faster:.2f} times as "
-            f"fast as dense ({line['latency_ms']:.3f} ms), {100 * lost:+.1f} points lost, gzip "
+            f"{line['trial']} {row['method']} {row['ratio'] or 0:g} {row['quantisation'] or 'none'}: "
+            f"{faster:.2f} times as fast as dense ({line['latency_ms']:.3f} ms), {100 * lost:+.1f} points lost, gzip "
             f"{row['gzip_bytes'] / rows[dense['trial']]['gzip_bytes']:.3f} of dense"
         )
-    yield f"at most {100 * POINTS:g} point lost: {reached:.2f} times as fast (aim {FASTER:g}), {_counted(threads, 'thread')}"
+    on = _counted(threads, "thread")
+    yield f"at most {100 * POINTS:g} point lost: {reached:.2f} times as fast as dense (aim {FASTER:g}), {on}"
 
 
 def _pair(network: Network) -> tuple[nn.Module, nn.Module]:
@@ -119,8 +120,9 @@ def _sizes(network: Network, files: Mapping[str, bytes]) -> Iterator[str]:
     zipped = {name: len(gzip.compress(tensors, 6, mtime=0)) for name, tensors in stored.items()}
     first = next(iter(files))
     for name, tensors in stored.items():
+        share = len(tensors) / len(stored[first])
         yield (
-            f"{_called(network)}, {name}: {len(tensors) / 1e6:.2f} MB, {len(tensors) / len(stored[first]):.3f} of {first}; "
+            f"{_called(network)}, {name}: {len(tensors) / 1e6:.2f} MB, {share:.3f} of {first}; "
             f"gzipped {zipped[name] / 1e6:.2f} MB, {zipped[name] / zipped[first]:.3f}"
         )
 
@@ -130,7 +132,8 @@ def _ratios(what: str, found: Mapping[str, Sequence[float]]) -> Iterator[str]:
     rounds = {name: _medians(seconds) for name, seconds in found.items()}
     first = next(iter(rounds))
     for name, medians in rounds.items():
-        yield f"{what}: {name} {1000 * statistics.median(found[name]):.3f} ms, {ratio(medians, rounds[first])} of {first}"
+        median = 1000 * statistics.median(found[name])
+        yield f"{what}: {name} {median:.3f} ms, {ratio(medians, rounds[first])} of {first}"
 
 
 def _medians(seconds: Sequence[float]) -> list[float]:

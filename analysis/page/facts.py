@@ -21,6 +21,7 @@ from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
 from analysis.page.matters import matters
 from analysis.page.progress import progress
+from analysis.page.sparsity import zeros_pay
 from analysis.page.widths import widths
 from analysis.schema import COLUMNS, DENSE, MEASURES, SCHEMA_VERSION
 from analysis.summary import SPEC, FrontSummary, study_constraints, study_objectives, summarise
@@ -108,6 +109,7 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "failures": _failures(listed),
         "random": against_random(listed),
         "scratch": against_scratch(listed),
+        "zeros": zeros_pay(listed),
         "importance": matters(rows, objectives),
         "curves": epochs,
         "widths": widths(study, order[:LOOKED_UP]),

@@ -142,7 +142,7 @@ def test_nobody_works_beside_a_timing(tmp_path: Path, model: bytes, monkeypatch:
 
     monkeypatch.setattr(study_latency, "latencies", watched)
     folder = study(tmp_path / "study", {"a" * 16: model})
-    study_latency.measured(folder, ["a" * 16], threads=1, say=lambda line: None)
+    study_latency.measured(folder, ["a" * 16], threads=1, say=str)
     assert seen == [False]
     assert free()
 
