@@ -25,6 +25,7 @@ __all__ = [
     "MEASURES",
     "OBJECTIVES",
     "SCHEMA_VERSION",
+    "TIMED",
     "Column",
     "arrow_schema",
     "measure",
@@ -43,7 +44,7 @@ Kind = Literal["string", "int", "float", "bool", "strings", "floats"]
 Group = Literal["identity", "recipe", "outcome", "measure", "provenance"]
 Taken = Literal["at the end", "at the cut", "when asked for", "of the artefact", ""]
 """When a measure is taken: of every trial's finished network; of the network that was cut, before recovery, and not of
-the dense one; of the finished network where the study asks for it; of the ONNX file that is made of it later."""
+the dense one; of the finished network where the study asks for it; of the ONNX file, likewise, or later on."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ MEASURES = (
     _measure("peak_memory", "peak memory", "bytes", "lower", "int", about="counted, not observed: of one image"),
 )
 
-OBJECTIVES = tuple(column.name for column in MEASURES if column.taken in {"at the end", "when asked for"})
+TIMED = tuple(column.name for column in MEASURES if column.taken in {"when asked for", "of the artefact"})
+"""The measures that a trial takes only where its study asks for them, alone on the machine."""
+
+OBJECTIVES = tuple(column.name for column in MEASURES if column.taken != "at the cut")
 """The measures that a search can be for: whatever every trial of it takes, the dense network's too."""
 
 PROVENANCE = _columns(

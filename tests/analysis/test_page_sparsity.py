@@ -21,10 +21,10 @@ THIN = network(3, method="fpgm", sparsity=0.75, params=250, bytes=1_000, gzip_by
 
 
 def test_zeros_pay_in_gzipped_bytes_and_not_in_time():
-    """By hand: 540 / 3600 = .15, 2160 / 3600 = .6; 4000 / 4000 = 1; 1.96 / 2 = .98, 2.02 / 2 = 1.01; .6 / 2 = .3."""
+    """540 / 3600 = .15, 2160 / 3600 = .6; 4000 / 4000 = 1; 1.96 / 2 = .98, 2.02 / 2 = 1.01; .6 / 2 = .3."""
     assert zeros_pay([THIN, *MASKED, DENSE]) == (
-        "2 networks keep the dense network's shapes, with zeros for the weights that were cut: gzipped, 0.15 to 0.60 of "
-        "the dense network's bytes; unpacked, 1.00; latency_ms, 0.98 to 1.01: zeros are multiplied like any other "
+        "2 networks keep the dense network's shapes, with zeros for the weights that were cut: gzipped, 0.15 to 0.60 "
+        "of the dense network's bytes; unpacked, 1.00; latency_ms, 0.98 to 1.01: zeros are multiplied like any other "
         "number; with channels removed, 0.30"
     )
 
