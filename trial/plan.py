@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from torch import nn
 
 from methods.core.knobs import flat
-from trial import cutting, gates, stages
+from trial import cutting, stages
 from trial.data import Splits
-from trial.latency import machine
 from trial.leaving import NO_MARKS, Marks
 from trial.links import links
 from trial.maker import Maker, Tally
+from trial.measuring import Measuring
 from trial.networks import build, redraw, trainable
 from trial.recipe import Recipe, digest
 from trial.recovery import Recovery
@@ -66,11 +66,12 @@ class Plan:
         self._experiment = maker.experiment
         self._rungs = frozenset(rungs)
         self._marks = marks
+        self._measuring = Measuring(maker, splits, tally)
 
     def dense(self, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
         """Train the dense network unless the store has it, and measure it."""
         product, _ = self._dense(on_epoch)
-        return {"ratio_achieved": 0.0} | self._measures(product, dense_weights=self._weights(product))
+        return {"ratio_achieved": 0.0} | self._measuring.measures(product, dense_weights=self._weights(product))
 
     def outcome(self, recipe: Recipe) -> Generator[Step, None, dict[str, Any]]:
         """Run a recipe's stages to the measures of its network; yields what others may wait for or decide on.
@@ -86,7 +87,7 @@ class Plan:
 
     def measures(self, product: Product) -> dict[str, Any]:
         """What is measured of a finished network."""
-        return self._measures(product, dense_weights=weights_total(self._maker.network(None)))
+        return self._measuring.measures(product, dense_weights=weights_total(self._maker.network(None)))
 
     def _pruned(self, recipe: Recipe) -> Generator[Step, None, tuple[Product, dict[str, Any]]]:
         """The network that a recipe ends with, and what its cuts give to the row."""
@@ -115,7 +116,7 @@ class Plan:
             )
             for epoch, network, key in recovered:  # noqa: B007  # the key is the next round's
                 if is_last and epoch in self._rungs and epoch < recipe.recovery.epochs:
-                    yield Rung(epoch, known | self._so_far(cut, network, dense_weights=dense_weights))
+                    yield Rung(epoch, known | self._measuring.so_far(cut, network, dense_weights=dense_weights))
         return network, known
 
     def parent(self, recipe: Recipe) -> Product:
@@ -337,53 +338,6 @@ class Plan:
         start = replace(cut, momentum={})
         *_, (_, product, _) = self._trained("scratch", settings, training, start, make, round_=round_)
         return product
-
-    def _so_far(self, cut: Product, network: Product, *, dense_weights: int) -> dict[str, Any]:
-        """What is known of a network that is recovering: accuracy and loss of now, and what its cut costs."""
-        curve = network.record.get("curve")
-        now = curve[-1] if curve else network.record
-        validated = {name: now.get(name, cut.record[f"{name}_before"]) for name in ("val_loss", "val_accuracy")}
-        costs, _ = self._maker.get(
-            "costs",
-            {"network": cut.content(), "dense_weights": dense_weights},
-            lambda module: stages.costed(module, self._splits, dense_weights=dense_weights),
-            self._tally,
-            parent=cut,
-        )
-        return validated | dict(costs.record) | (self._timed(cut) if self._experiment.latency else {})
-
-    def _measures(self, product: Product, *, dense_weights: int) -> dict[str, Any]:
-        measured, _ = self._maker.get(
-            "measure",
-            {"network": product.content(), "dense_weights": dense_weights},
-            lambda network: stages.finish(
-                network,
-                product,
-                self._splits,
-                again=lambda stored: self._maker.network(stored, afresh=True),
-                dense_weights=dense_weights,
-                seed=self._experiment.seed,
-            ),
-            self._tally,
-            parent=product,
-        )
-        # Not in the stage: another trial may have measured an equal network that came of another training.
-        taken = dict(measured.record)
-        gates.trained_and_stored_agree(product.record.get(stages.CHECKED_LOSS), taken.pop(stages.CHECKED_LOSS))
-        return taken | (self._timed(product) if self._experiment.latency else {})
-
-    def _timed(self, product: Product) -> dict[str, Any]:
-        """The latency, which networks of equal shapes share: a weight of zero takes as long as any other."""
-        shapes = {name: list(tensor.shape) for name, tensor in product.tensors.items()}
-        timed, _ = self._maker.get(
-            "latency",
-            {"shapes": shapes, "machine": machine(self._maker.device)},
-            lambda network: stages.timed(network, self._splits),
-            self._tally,
-            parent=product,
-            alone=True,
-        )
-        return dict(timed.record)
 
     def _weights(self, dense: Product) -> int:
         return weights_total(self._maker.network(dense))

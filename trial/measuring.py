@@ -1,0 +1,70 @@
+"""The measures of a plan's networks: the stages that look at a network and leave it as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trial import gates, stages
+from trial.data import Splits
+from trial.latency import machine
+from trial.maker import Maker, Tally
+from trial.store import Product
+
+__all__ = ["Measuring"]
+
+
+class Measuring:
+    """Takes the measures of one trial's networks, as stages got from ``maker`` and counted in ``tally``."""
+
+    def __init__(self, maker: Maker, splits: Splits, tally: Tally) -> None:
+        self._maker = maker
+        self._splits = splits
+        self._tally = tally
+
+    def measures(self, product: Product, *, dense_weights: int) -> dict[str, Any]:
+        """What is measured of a finished network; raises GateFailed where it is not whole."""
+        measured, _ = self._maker.get(
+            "measure",
+            {"network": product.content(), "dense_weights": dense_weights},
+            lambda network: stages.finish(
+                network,
+                product,
+                self._splits,
+                again=lambda stored: self._maker.network(stored, afresh=True),
+                dense_weights=dense_weights,
+                seed=self._maker.experiment.seed,
+            ),
+            self._tally,
+            parent=product,
+        )
+        # Not in the stage: another trial may have measured an equal network that came of another training.
+        taken = dict(measured.record)
+        gates.trained_and_stored_agree(product.record.get(stages.CHECKED_LOSS), taken.pop(stages.CHECKED_LOSS))
+        return taken | (self._timed(product) if self._maker.experiment.latency else {})
+
+    def so_far(self, cut: Product, network: Product, *, dense_weights: int) -> dict[str, Any]:
+        """What is known of a network that is recovering: accuracy and loss of now, and what its cut costs."""
+        curve = network.record.get("curve")
+        now = curve[-1] if curve else network.record
+        validated = {name: now.get(name, cut.record[f"{name}_before"]) for name in ("val_loss", "val_accuracy")}
+        costs, _ = self._maker.get(
+            "costs",
+            {"network": cut.content(), "dense_weights": dense_weights},
+            lambda module: stages.costed(module, self._splits, dense_weights=dense_weights),
+            self._tally,
+            parent=cut,
+        )
+        return validated | dict(costs.record) | (self._timed(cut) if self._maker.experiment.latency else {})
+
+    def _timed(self, product: Product) -> dict[str, Any]:
+        """The latency, which networks of equal shapes share: a weight of zero takes as long as any other."""
+        shapes = {name: list(tensor.shape) for name, tensor in product.tensors.items()}
+        timed, _ = self._maker.get(
+            "latency",
+            {"shapes": shapes, "machine": machine(self._maker.device)},
+            lambda network: stages.timed(network, self._splits),
+            self._tally,
+            parent=product,
+            alone=True,
+        )
+        return dict(timed.record)
