@@ -199,7 +199,7 @@ def confirm(
     study: Study,
     trials: Annotated[
         str,
-        typer.Option(help="Trials by the first digits of their names, front, or dense, joined by commas."),
+        typer.Option(help="Trials by the first digits of their names, front, all, or dense, joined by commas."),
     ] = "front",
     seeds: Annotated[
         int | None, typer.Option(help="How many seeds, the study's own first. [default: 3]", show_default=False)
@@ -233,7 +233,7 @@ def latency(
     study: Study,
     trials: Annotated[
         str,
-        typer.Option(help="Trials by the first digits of their names, front, or dense, joined by commas."),
+        typer.Option(help="Trials by the first digits of their names, front, all, or dense, joined by commas."),
     ] = "front",
     threads: Annotated[
         int | None, typer.Option(help="CPU threads. [default: all cores that it may use]", show_default=False)
