@@ -115,7 +115,10 @@ RECIPE = _columns(
     recovery_epochs=("int", "epochs of training after each cut"),
     apply=("string", "how a cut is carried out: `remove`, `mask` or `zero`"),
     linear=("string", "what a channel method does with hidden linear layers"),
-    quantisation=("string", "how the network was quantised"),
+    quantisation=(
+        "string",
+        "`none`, `dynamic-int8`, `static-int8` or `float16`: how the finished network was quantised",
+    ),
 )
 
 OUTCOME = _columns(
@@ -131,24 +134,67 @@ OUTCOME = _columns(
 
 MEASURES = (
     _measure(
-        "val_accuracy", "validation accuracy", "", "higher", about="share of validation images whose class was found"
+        "val_accuracy",
+        "validation accuracy",
+        "",
+        "higher",
+        about="share of validation images whose class was found; of a quantised network by its ONNX file",
     ),
-    _measure("val_loss", "validation loss", "nats", "lower", about="mean cross-entropy over the validation images"),
+    _measure(
+        "val_loss",
+        "validation loss",
+        "nats",
+        "lower",
+        about="mean cross-entropy over the validation images; of a quantised network by its ONNX file",
+    ),
     _measure("val_accuracy_before", "validation accuracy before recovery", "", "higher", taken="at the cut"),
     _measure("val_loss_before", "validation loss before recovery", "nats", "lower", taken="at the cut"),
-    _measure("train_accuracy", "training accuracy", "", "higher"),
-    _measure("sparsity", "sparsity", "", "higher", about="1 - nonzero weights / weights of the dense network"),
-    _measure("params", "parameters", "", "lower", "int", about="weights as they are stored, batch norm included"),
+    _measure(
+        "train_accuracy",
+        "training accuracy",
+        "",
+        "higher",
+        about="on 900 training images; of a quantised network by its ONNX file",
+    ),
+    _measure(
+        "sparsity",
+        "sparsity",
+        "",
+        "higher",
+        about="1 - nonzero weights / weights of the dense network; before any quantisation",
+    ),
+    _measure(
+        "params",
+        "parameters",
+        "",
+        "lower",
+        "int",
+        about="weights as they are stored, batch norm included; before any quantisation",
+    ),
     _measure(
         "macs",
         "multiply-accumulates",
         "MACs",
         "lower",
         "int",
-        about="multiply-accumulates of one image, by the shapes that are stored",
+        about="multiply-accumulates of one image, by the shapes that are stored; before any quantisation",
     ),
-    _measure("bytes", "size of the stored tensors", "bytes", "lower", "int"),
-    _measure("gzip_bytes", "gzipped size of the stored tensors", "bytes", "lower", "int", about="gzip level 6"),
+    _measure(
+        "bytes",
+        "size of the stored tensors",
+        "bytes",
+        "lower",
+        "int",
+        about="float32; of a quantised network those of its ONNX file, scales and zero points included",
+    ),
+    _measure(
+        "gzip_bytes",
+        "gzipped size of the stored tensors",
+        "bytes",
+        "lower",
+        "int",
+        about="gzip level 6; of a quantised network those of its ONNX file",
+    ),
     _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),
     _measure(
         "latency_ms",
@@ -170,7 +216,9 @@ MEASURES = (
     ),
     _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower", taken="of the artefact"),
     _measure("torch_latency_ms", "latency in torch, median", "ms", "lower", taken="when asked for"),
-    _measure("peak_memory", "peak memory", "bytes", "lower", "int", about="counted, not observed: of one image"),
+    _measure(
+        "peak_memory", "peak memory", "bytes", "lower", "int", about="counted, not observed: of one image in float32"
+    ),
 )
 
 TIMED = tuple(column.name for column in MEASURES if column.taken in {"when asked for", "of the artefact"})

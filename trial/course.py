@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from methods.core.knobs import Log, Uniform, Whole
 from methods.core.method import Method
 from methods.core.schedule import OneShot, Polynomial, Stepwise
+from trial.quantising import Quantisation
 from trial.recovery import Recovery
 from trial.training import Training
 
@@ -24,13 +25,15 @@ class Course:
 
     ``apply``: channels are removed, the network thinner; or units are held at zero; or set to zero once and free
     to grow back. ``schedule``: the rounds of cutting and recovering. ``control: scratch`` trains the final
-    architecture from new weights for the same total of epochs [Liu 2019, Scratch-B]. What begins with
+    architecture from new weights for the same total of epochs [Liu 2019, Scratch-B]. ``quantisation``: how the
+    finished network is quantised, so that what is measured is the file that ships. What begins with
     ``recovery_`` stands in for that setting of the experiment's recovery.
     """
 
     schedule: OneShot | Stepwise | Polynomial
     apply: Apply
     control: Literal["none", "scratch"]
+    quantisation: Quantisation
     recovery_epochs: Annotated[int, Whole(0, 10_000, grid=(1, 2, 5, 10))]
     recovery_rate: Annotated[float, Log(1e-9, 1e30, grid=(0.005, 0.01, 0.02, 0.05, 0.1))]
     recovery_schedule: Literal["one-cycle", "cosine", "step", "constant", "original"]
@@ -41,13 +44,19 @@ class Course:
 
     @staticmethod
     def defaults(method: type[Method], recovery: Recovery) -> dict[str, Any]:
-        """What a recipe does not say: one shot, no control, the unit's own way to go, the experiment's recovery."""
+        """What a recipe does not say: one shot, the unit's own way to go, the experiment's recovery, no more."""
         said = {
             field.name: getattr(recovery, field.name.removeprefix(_RECOVERY))
             for field in fields(Course)
             if field.name.startswith(_RECOVERY)
         }
-        return {"schedule": "one-shot", "apply": accepted_applies(method)[0], "control": "none", **said}
+        return {
+            "schedule": "one-shot",
+            "apply": accepted_applies(method)[0],
+            "control": "none",
+            "quantisation": "none",
+            **said,
+        }
 
     def recovery(self, given: Recovery, *, dense: Training) -> Recovery:
         """The experiment's recovery with this course's settings; a rate that follows dense training is dense's."""

@@ -22,11 +22,15 @@ from methods.core.units import weighted_layers
 __all__ = [
     "DoesNotLoadBack",
     "EmptyLayer",
+    "ExportDiffers",
     "GateFailed",
     "NotFinite",
     "RatioMissed",
     "RemovalDiffers",
+    "export_agrees",
+    "file_loads_back",
     "filled",
+    "finite_logits",
     "finite_network",
     "finite_outcome",
     "loads_back",
@@ -64,7 +68,11 @@ class NotFinite(GateFailed):
 
 
 class DoesNotLoadBack(GateFailed):
-    """A network loaded back from safetensors is another one, or none."""
+    """A network loaded back from safetensors, or its ONNX file, is another one, or none."""
+
+
+class ExportDiffers(GateFailed):
+    """The ONNX file does not compute what the network computes."""
 
 
 def ratio_is_kept(
@@ -212,6 +220,23 @@ def trained_and_stored_agree(trained: float | None, stored: float) -> None:
             f"the stored network's loss is {stored:.6g}, it was {trained:.6g} on the same images when training "
             "ended: does its code keep numbers outside parameters and buffers?"
         )
+
+
+def export_agrees(truth: Tensor, logits: Tensor) -> None:
+    """Raise ExportDiffers where the float32 file's logits are not the network's, as far as float32 goes."""
+    _agree(logits, truth, what="the ONNX file differ from the network's", error=ExportDiffers)
+
+
+def finite_logits(logits: Tensor, *, what: str) -> None:
+    """Raise NotFinite where a logit is NaN or infinite, as those of float16 beyond 65,504 are."""
+    if not logits.isfinite().all():
+        raise NotFinite(f"logits of {what} came out as NaN or infinite")
+
+
+def file_loads_back(made: Tensor, again: Tensor) -> None:
+    """Raise DoesNotLoadBack where the file read back has other logits on the same images, in any bit."""
+    if not torch.equal(made, again):
+        raise DoesNotLoadBack("logits of the ONNX file read back are not those that it had when it was made")
 
 
 def _agree(logits: Tensor, truth: Tensor, *, what: str, error: type[GateFailed]) -> None:

@@ -21,7 +21,7 @@ from trial.seeds import generator
 from trial.training import evaluate
 from trial.weights import nonzero_weights, weights_total
 
-__all__ = ["TAKERS", "Finished", "costs", "macs", "measure", "stored_bytes", "weights_total"]
+__all__ = ["TAKERS", "Finished", "costs", "macs", "measure", "stored_bytes", "train_sample", "weights_total"]
 
 TRAIN_SAMPLE = 900
 """Training images on which train_accuracy is taken, as in document 004."""
@@ -58,7 +58,7 @@ class Finished:
 TAKERS: dict[str, Callable[[Finished], float]] = {
     "val_accuracy": lambda finished: finished.validated[1],
     "val_loss": lambda finished: finished.validated[0],
-    "train_accuracy": lambda finished: evaluate(finished.network, _train_sample(finished.splits), finished.splits)[1],
+    "train_accuracy": lambda finished: evaluate(finished.network, train_sample(finished.splits), finished.splits)[1],
     "sparsity": lambda finished: 1 - nonzero_weights(finished.network) / finished.dense_weights,
     "params": lambda finished: sum(parameter.numel() for parameter in finished.network.parameters()),
     "macs": lambda finished: macs(finished.network, image=finished.image),
@@ -134,7 +134,8 @@ def stored_bytes(network: nn.Module) -> bytes:
     return b"".join(tensor.astype("<f4", copy=False).tobytes() for tensor in tensors)
 
 
-def _train_sample(splits: Splits) -> ImageSet:
+def train_sample(splits: Splits) -> ImageSet:
+    """The training images on which train_accuracy is taken."""
     order = torch.randperm(len(splits.train), generator=generator(0, "train sample"))[:TRAIN_SAMPLE]
     chosen = order.to(splits.train.labels.device)
     return ImageSet(splits.train.images[chosen], splits.train.labels[chosen])

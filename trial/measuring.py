@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from trial import gates, stages
+from trial import gates, shipped, stages
 from trial.data import Splits
 from trial.latency import machine
 from trial.maker import Maker, Tally
+from trial.quantising import None_, Quantisation
 from trial.store import Product
 
 __all__ = ["Measuring"]
@@ -41,6 +42,34 @@ class Measuring:
         taken = dict(measured.record)
         gates.trained_and_stored_agree(product.record.get(stages.CHECKED_LOSS), taken.pop(stages.CHECKED_LOSS))
         return taken | (self._timed(product) if self._maker.experiment.latency else {})
+
+    def of_file(self, product: Product, how: Quantisation) -> dict[str, Any]:
+        """What is measured of the quantised file of a finished network, which is what ships."""
+        return dict(self.file(product, how).record)
+
+    def file(self, product: Product, how: Quantisation) -> Product:
+        """The ONNX file of a finished network; the float32 one is shared by whatever it is quantised to.
+
+        Raises WrongInput, ValueError or GateFailed where it cannot be made.
+        """
+        seed, numerics = self._maker.experiment.seed, self._maker.experiment.numerics
+        float32, _ = self._maker.get(
+            "export",
+            {"network": product.content(), **shipped.settings_of()},
+            lambda network: shipped.export(network, self._splits, seed=seed, threads=numerics.threads),
+            self._tally,
+            parent=product,
+        )
+        if isinstance(how, None_):
+            return float32
+        made, _ = self._maker.get(
+            "quantise",
+            {"file": float32.content(), **shipped.settings_of(how)},
+            lambda _: shipped.quantise(float32, self._splits, how, seed=seed, threads=numerics.threads),
+            self._tally,
+            parent=product,
+        )
+        return made
 
     def so_far(self, cut: Product, network: Product, *, dense_weights: int) -> dict[str, Any]:
         """What is known of a network that is recovering: accuracy and loss of now, and what its cut costs."""

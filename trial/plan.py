@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from torch import nn
 
 from methods.core.knobs import flat
-from trial import cutting, stages
+from trial import cutting, shipped, stages
 from trial.data import Splits
 from trial.leaving import NO_MARKS, Marks
 from trial.links import links
 from trial.maker import Maker, Tally
 from trial.measuring import Measuring
 from trial.networks import build, redraw, trainable
+from trial.quantising import None_, Quantisation
 from trial.recipe import Recipe, digest
 from trial.recovery import Recovery
 from trial.seeds import derived
@@ -25,10 +26,13 @@ from trial.store import Product
 from trial.training import Training
 from trial.weights import weights_total
 
-__all__ = ["Parent", "Plan", "Rung", "Step", "ended"]
+__all__ = ["NONE", "Parent", "Plan", "Rung", "Step", "ended"]
 
 BEFORE = ("ratio_achieved", "floored", "ratio_reason", "val_accuracy_before", "val_loss_before")
 """What a row takes over from its last cut."""
+
+
+NONE = None_()
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,20 @@ class Plan:
         Raises ValueError where the method cannot work on the network or the images, Left where the maker ``leaves``.
         """
         network, known = yield from self._pruned(recipe)
-        return known | self.measures(network)
+        return known | self.measures(network, recipe.course.quantisation)
 
     def network(self, recipe: Recipe | None, *, on_epoch: OnEpoch | None = None) -> Product:
         """The network that a recipe ends with, None the dense one; raises as `outcome` does."""
         return self._dense(on_epoch)[0] if recipe is None else ended(self._pruned(recipe))[0]
 
-    def measures(self, product: Product) -> dict[str, Any]:
-        """What is measured of a finished network."""
-        return self._measuring.measures(product, dense_weights=weights_total(self._maker.network(None)))
+    def measures(self, product: Product, how: Quantisation = NONE) -> dict[str, Any]:
+        """What is measured of a finished network; where it is quantised, of its file what that alone can say."""
+        known = self._measuring.measures(product, dense_weights=weights_total(self._maker.network(None)))
+        return known if how == NONE else known | self._measuring.of_file(product, how)
+
+    def file(self, product: Product, how: Quantisation) -> bytes:
+        """The ONNX file of a finished network."""
+        return shipped.file_of(self._measuring.file(product, how))
 
     def _pruned(self, recipe: Recipe) -> Generator[Step, None, tuple[Product, dict[str, Any]]]:
         """The network that a recipe ends with, and what its cuts give to the row."""

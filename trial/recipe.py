@@ -75,6 +75,8 @@ class Recipe:
             raise WrongInput(
                 f"rounds and initial belong to a schedule: say schedule: stepwise or polynomial too ({where}.schedule)"
             )
+        if settings["quantisation"] == "none" and "calibration_images" in settings:
+            raise WrongInput(f"calibration_images needs quantisation: static-int8: say that too ({where}.quantisation)")
         course: Course = parse(Course, settings, what=name, where=where)
         if course.apply == "zero" and course.control == "scratch":
             raise WrongInput(f"control: apply zero leaves no smaller network to train from scratch ({where}.control)")
@@ -110,9 +112,15 @@ class Recipe:
         return {**self.knobs(), **flat(self.course)}
 
     def identity(self) -> dict[str, Any]:
-        """Everything that tells this recipe from another, ready for JSON."""
+        """Everything that tells this recipe from another, ready for JSON.
+
+        A network that is not quantised has the name that it had before there was any quantisation.
+        """
+        told = self.columns()
+        if told["quantisation"] == "none":
+            del told["quantisation"]
         return {
-            **self.columns(),
+            **told,
             "recovery": self.recovery.model_dump(mode="json"),
             "sparsity": self.sparsity.model_dump(mode="json") if self.sparsity else None,
         }

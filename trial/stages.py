@@ -51,6 +51,8 @@ VERSIONS = {
     "costs": 1,
     "measure": 2,
     "latency": 1,
+    "export": 1,
+    "quantise": 1,
 }
 
 OnEpoch = Callable[[Epoch], None]

@@ -25,9 +25,11 @@ from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
 from trial.notices import Notice
 from trial.numerics import device_here
-from trial.plan import Plan, Rung, Step, ended
+from trial.onnx_file import session
+from trial.plan import NONE, Plan, Rung, Step, ended
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, blank, read, write
+from trial.shipped import FromFile
 from trial.stages import OnEpoch
 from trial.store import Claims, Store
 from trial.turns import Turns
@@ -151,13 +153,19 @@ class Workbench:
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The network that a recipe ends with, None the dense one, and its measures; no row is written.
 
+        Of a recipe that quantises it is the ONNX file that ships, called as a network is.
         Its stages are made where the store lacks them; with ``stored_only`` NotStored is raised instead. Raises
         whatever a trial may die of.
         """
         maker = self._maker.fetching_only() if stored_only else self._maker
         product = Plan(maker, self._splits, Tally()).network(recipe, on_epoch=on_epoch)
-        measures = Plan(self._maker, self._splits, Tally()).measures(product)
-        return self._maker.network(product), measures
+        finished = Plan(self._maker, self._splits, Tally())
+        how = NONE if recipe is None else recipe.course.quantisation
+        measures = finished.measures(product, how)
+        if how == NONE:
+            return self._maker.network(product), measures
+        opened = session(finished.file(product, how), threads=self.experiment.numerics.threads)
+        return FromFile(opened), measures
 
     def _row(
         self,

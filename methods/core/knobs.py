@@ -197,14 +197,15 @@ class Knob:
 
 
 def option_name(option: type[Any]) -> str:
-    """The name of an option in YAML and columns, from its class's.
+    """The name of an option in YAML and columns, from its class's; ``_`` at its end keeps it from being a keyword.
 
     >>> class OneShot: ...
     >>> class TL1: ...
-    >>> option_name(OneShot), option_name(TL1)
-    ('one-shot', 'tl1')
+    >>> class None_: ...
+    >>> option_name(OneShot), option_name(TL1), option_name(None_)
+    ('one-shot', 'tl1', 'none')
     """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", option.__name__).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", option.__name__.removesuffix("_")).lower()
 
 
 def knobs(owner: type[Any]) -> tuple[Knob, ...]:

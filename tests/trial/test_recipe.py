@@ -127,6 +127,7 @@ def test_knobs_undo_parse() -> None:
         "schedule": "one-shot",
         "apply": "remove",
         "control": "none",
+        "quantisation": "none",
         "recovery_epochs": 1,
         "recovery_rate": 0.1,
         "recovery_schedule": "one-cycle",
