@@ -12,10 +12,13 @@ from trial.onnx_file import INPUT, session
 from trial.processor import cpu
 from trial.timing import RUNS, in_turn, spread
 
-__all__ = ["BATCHES", "Latencies", "latencies", "taken"]
+__all__ = ["BATCHES", "OF_BATCH", "Latencies", "latencies", "taken"]
 
 BATCHES = (1, 64)
 """How many images at a time: one as it comes, and enough of them to fill the machine."""
+
+OF_BATCH = {1: ("latency_ms", "latency_ms_p10", "latency_ms_mean", "latency_ms_std"), 64: ("latency_ms_64",)}
+"""Images at a time → the measures that come of them."""
 
 Latencies = dict[str, float]
 """Measure → milliseconds > 0: ``latency_ms`` and its like for one image at a time, ``latency_ms_64`` for 64."""
@@ -61,14 +64,7 @@ def taken(threads: int) -> dict[str, Any]:
 
 def _columns(milliseconds: Sequence[float], *, batch: int) -> Latencies:
     found = spread(milliseconds)
-    if batch != 1:
-        return {f"latency_ms_{batch}": found.median}
-    return {
-        "latency_ms": found.median,
-        "latency_ms_p10": found.p10,
-        "latency_ms_mean": found.mean,
-        "latency_ms_std": found.std,
-    }
+    return dict(zip(OF_BATCH[batch], (found.median, found.p10, found.mean, found.std), strict=False))
 
 
 def _opening(name: str, read: Callable[[], bytes], *, batch: int, threads: int) -> Callable[[], Callable[[], object]]:
