@@ -229,6 +229,40 @@ def confirm(
 
 
 @app.command()
+def export(
+    study: Study,
+    trial: Annotated[str, typer.Argument(help="The first digits of a trial's name, or dense.", show_default=False)],
+    to: Annotated[str, typer.Option(help="onnx, safetensors or pt2.")] = "onnx",
+    quantise: Annotated[
+        str | None,
+        typer.Option(help="none, dynamic-int8, static-int8 or float16. [default: the recipe's]", show_default=False),
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="Of ONNX's operators. [default: 20]", show_default=False)] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read the file back and compare it with the network.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The file. [default: TRIAL.onnx, .safetensors or .pt2]", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a trial's network as one file: ONNX, safetensors that describe their layers, or torch's pt2."""
+    from analysis.selection import single
+
+    row = single(study, trial)
+
+    from trial.export import export as export_trial
+
+    told = export_trial(study, row, to=to, quantise=quantise, opset=opset, check=check, out=out)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(told))
+    else:
+        shown = {"val_accuracy": ".4f", "difference": ".1e"}
+        found = [f"{name} {told[name]:{form}}" for name, form in shown.items() if name in told]
+        typer.echo(", ".join([f"{told['file']}: {told['bytes']:,} bytes, {told['quantisation']}", *found]))
+
+
+@app.command()
 def latency(
     study: Study,
     trials: Annotated[

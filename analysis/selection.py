@@ -12,7 +12,7 @@ from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from analysis.summary import study_constraints, study_objectives, summarise
 
-__all__ = ["ALL", "FRONT", "chosen"]
+__all__ = ["ALL", "FRONT", "chosen", "single"]
 
 FRONT = "front"
 """Stands for all trials on the study's front by its own objectives, among those that meet its constraints."""
@@ -58,6 +58,16 @@ def chosen(study: Path, typed: str) -> list[Row]:
             row = _named(name, {row["trial"]: row for row in rows}, study=study)
             picked[row["trial"]] = row
     return list(picked.values())
+
+
+def single(study: Path, typed: str) -> Row:
+    """The row of the one complete trial that is named, or of ``dense``; raises WrongInput as `chosen` does."""
+    if typed == FRONT or "," in typed:
+        raise WrongInput(f"one trial is wanted, got {typed!r}: name it by the first digits")
+    rows = chosen(study, typed)
+    if typed == DENSE and not rows:
+        raise WrongInput(f"{study} has no dense network that was trained to its end")
+    return rows[-1]
 
 
 def _named(name: str, rows: Mapping[str, Row], *, study: Path) -> Row:

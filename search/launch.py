@@ -18,6 +18,7 @@ from search.last_words import last_words
 from search.progress import Progress, on_this_terminal
 from search.rest import run_rest
 from search.restarts import RayLost, until_done
+from search.shipping import ship
 from search.spec import Spec, load
 from search.study import enter, own_rows, without_failed
 from search.warm_start import Other
@@ -87,8 +88,13 @@ def run(
                     table.compact(folder, columns())
                     curves.compact(folder)
             conclude(folder, spec, progress.rows)
+            ship(spec, folder, address=address, retry=retry is not None, say=_line)
             for line in progress.taught:
                 print(line)  # noqa: T201
+
+
+def _line(said: str) -> None:
+    print(said, flush=True)  # noqa: T201
 
 
 def _search(

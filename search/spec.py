@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -78,7 +78,7 @@ class Search(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: Any = Field(None, description="names, a mapping from names to knobs, or any: all methods")
-    recipe: Any = Field({}, description="schedule, apply, control and recovery knobs, searched with every method")
+    recipe: Any = Field({}, description="knobs of what follows a cut, schedule to recovery, searched with every method")
     objectives: tuple[str, ...] = Field(("val_accuracy", "sparsity", "macs"), description="measures to be good in")
     constraints: Any = Field({}, description='what the front must meet, such as {val_accuracy: ">= .9"}')
     sampler: str = Field("tpe", description=f"who proposes recipes: {' or '.join(SAMPLERS)}")
@@ -110,6 +110,9 @@ class Spec(Experiment):
         "come and go; here one per GPU, else per core up to 4",
     )
     resources: Resources = Field(Resources(), description="what each trial holds of its machine")
+    artefacts: Literal["front", "all", "none"] = Field(
+        "front", description="which trials' networks are written as files to ship, when the search has ended"
+    )
 
     @property
     def space(self) -> Space:

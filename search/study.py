@@ -31,6 +31,7 @@ MAY_CHANGE = {
     "resources.cpu",
     "resources.gpu",
     "checkpoint_every",
+    "artefacts",
 }
 """What another run of a study may say anew: none of it decides what comes of a recipe."""
 

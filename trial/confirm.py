@@ -21,10 +21,7 @@ from torch import nn
 
 from analysis.errors import WorkFailed, WrongInput
 from analysis.schema import CONFIRMED, DENSE
-from methods import catalogue
-from methods.core.knobs import knob_names
 from trial import quiet
-from trial.course import Course
 from trial.data import ImageSet, Splits, load_test
 from trial.experiment import Experiment
 from trial.frozen import frozen
@@ -32,6 +29,7 @@ from trial.latency import machine
 from trial.maker import NotStored
 from trial.numerics import computing
 from trial.recipe import Recipe, trial_id
+from trial.row_recipe import recipe_of
 from trial.rows import Row, check_unchanged, read_all, writable
 from trial.training import Epoch, evaluate
 from trial.version import VERSION
@@ -161,19 +159,7 @@ def _chosen(study: Path, rows: Sequence[Row], bench: Workbench) -> list[_Chosen]
     for row in rows:
         if row["method"] == DENSE:
             continue
-        trial = row["trial"]
-        known = catalogue().get(row["method"])
-        names = {"method", *knob_names(Course), *(knob_names(known) if known else ())}
-        said = {name: value for name, value in row.items() if name in names and value is not None}
-        other = f"the row of {trial} was written by another version of prunefront, or its data or network changed"
-        cure = "confirm with the version that ran it, or run the study again"
-        try:
-            recipe = Recipe.parse(said, experiment, where="its row")
-        except WrongInput as error:
-            raise WrongInput(f"{other}: {error} ({study}); {cure}") from error
-        if trial_id(recipe, experiment, fingerprint=fingerprint) != trial:
-            raise WrongInput(f"{other}: the same recipe has another name now ({study}); {cure}")
-        chosen.append(_Chosen(trial, recipe))
+        chosen.append(_Chosen(row["trial"], recipe_of(row, experiment, fingerprint=fingerprint, study=study)))
     return chosen
 
 

@@ -76,7 +76,7 @@ def exported(network: nn.Module, *, image: Sequence[int], opset: int | None = No
     plain = deepcopy(network).cpu().float().to(memory_format=torch.contiguous_format).eval()
     example = torch.zeros(2, *image)  # one image alone would be taken for a fixed batch
     try:
-        with _silenced(), torch.no_grad():
+        with silenced(), torch.no_grad():
             program = torch.onnx.export(
                 plain,
                 (example,),
@@ -91,7 +91,7 @@ def exported(network: nn.Module, *, image: Sequence[int], opset: int | None = No
         assert program is not None
         model = program.model_proto
     except Exception as error:  # whatever its tracer, decompositions and translations cannot do
-        raise WrongInput(f"{type(network).__name__} cannot be exported to ONNX: {_reason(error)}") from error
+        raise WrongInput(f"{type(network).__name__} cannot be exported to ONNX: {reason(error)}") from error
     found = next(entry.version for entry in model.opset_import if entry.domain in _OWN_DOMAINS)
     if found != opset:
         raise WrongInput(
@@ -167,7 +167,7 @@ def session(model: bytes, *, threads: int, where: str = "the ONNX file") -> Infe
     try:
         opened = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base of their own
-        raise WrongInput(f"{where} cannot be run by ONNX Runtime: {_reason(error)}") from None
+        raise WrongInput(f"{where} cannot be run by ONNX Runtime: {reason(error)}") from None
     takes, gives = opened.get_inputs()[0], opened.get_outputs()[0]
     for entry, rank in ((takes, 4), (gives, 2)):
         if entry.type != "tensor(float)" or len(entry.shape) != rank:
@@ -235,7 +235,7 @@ def _forget(graph: GraphProto) -> None:
         del entry.metadata_props[:]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of what went wrong first: exporters wrap it in pages."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -244,7 +244,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Nothing that the exporter says on its way reaches the user: it says it of its own innards."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -167,6 +167,15 @@ class Workbench:
         opened = session(finished.file(product, how), threads=self.experiment.numerics.threads)
         return FromFile(opened), measures
 
+    def deployable(self, recipe: Recipe | None) -> tuple[nn.Module, bytes]:
+        """The thin network that a recipe ends with, None the dense one, and its ONNX file, quantised as it says.
+
+        Stages are made where the store lacks them. Raises whatever a trial may die of.
+        """
+        plan = Plan(self._maker, self._splits, Tally())
+        product = plan.network(recipe)
+        return self._maker.network(product), plan.file(product, NONE if recipe is None else recipe.course.quantisation)
+
     def _row(
         self,
         trial: str,

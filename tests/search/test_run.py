@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {
     "numerics": {"precision": "float32", "layout": "channels-last", "threads": 1, "dense_threads": 1},
     "search": {"methods": {"filter-l1": {"ratio": "any", "scope": "any"}, "magnitude-global": "any"}, "trials": 4},
     "workers": 2,
+    "artefacts": "none",
 }
 LIMIT = 240
 

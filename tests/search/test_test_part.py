@@ -29,6 +29,7 @@ SPEC: dict[str, Any] = {
         "trials": 4,
     },
     "workers": 1,
+    "artefacts": "none",
 }
 RECIPE = {"method": "random-channels", "ratio": 0.5}
 LIMIT = 240
