@@ -88,7 +88,7 @@ def choose(
     candidates = pareto.candidates(table, objectives)
     if len(candidates) == 0:
         later = [name for name in objectives if measure(name).taken == "of the artefact"]
-        cure = f"; {later[0]}: `prunefront latency` takes it, of the files that were exported" if later else ""
+        cure = f"; {later[0]}: `prunefront latency` takes it, of the front's files" if later else ""
         raise WrongInput(
             f"none of the {len(table)} rows is complete with a number for each of {', '.join(objectives)}{cure}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from analysis.errors import WrongInput
 from analysis.object_path import ObjectPath
 from trial import quiet
+from trial.artefact import ARTEFACTS, MODEL, status
 from trial.onnx_file import session
 from trial.onnx_latency import BATCHES, latencies, taken
 from trial.timing import ROUNDS, RUNS
@@ -17,14 +18,12 @@ from trial.version import VERSION
 
 __all__ = ["measured"]
 
-ARTEFACTS, MODEL = "artefacts", "model.onnx"
-
 Line = dict[str, Any]
 """One line of ``latency.parquet``, its columns those of `LATENCY`."""
 
 
 def measured(study: Path, trials: Sequence[str], *, threads: int, say: Callable[[str], None]) -> list[Line]:
-    """Time the ONNX files of some trials in turn, alone on the machine; those without one are said and passed over.
+    """Time the ONNX files of some trials in turn, alone on the machine; those without an artefact are said and passed over.
 
     Args:
         study: The study's folder.
@@ -33,29 +32,25 @@ def measured(study: Path, trials: Sequence[str], *, threads: int, say: Callable[
         say: Called with a line of text on what is being done.
 
     Raises:
-        WrongInput: None of the trials has a file, or a file is damaged or foreign.
+        WrongInput: None of the trials has an artefact, or its file is damaged or foreign.
         WorkFailed: Nothing can be timed alone here.
     """
     import onnxruntime
 
     files: dict[str, Callable[[], bytes]] = {}
     for trial in trials:
-        path = study / ARTEFACTS / trial / MODEL
-        if path.exists():
+        path, made = study / ARTEFACTS / trial / MODEL, status(study, trial)
+        if made is not None and made["state"] == "done":
             files[trial] = _reading(path)
             session(files[trial](), threads=threads, where=str(path))  # before minutes of timing others
     missing = [trial for trial in trials if trial not in files]
+    cure = "`prunefront run SPEC --set artefacts=front`, or =all, makes them"
     if not files:
-        raise WrongInput(
-            f"none of the {len(trials)} networks has a {MODEL} in {study / ARTEFACTS}: "
-            f"`prunefront export {study} TRIAL --to onnx` makes one"
-        )
+        raise WrongInput(f"none of the {len(trials)} networks has an artefact in {study / ARTEFACTS}: {cure}")
     if missing:
-        say(f"without a {MODEL}, and not timed: {', '.join(missing)} (`prunefront export {study} TRIAL --to onnx`)")
-    which = " and of ".join(str(batch) for batch in BATCHES)
-    say(
-        f"timing {len(files)} files in turn, {RUNS} runs each of {which} images in {ROUNDS} rounds, {threads} threads …"
-    )
+        say(f"without an artefact, and not timed: {', '.join(missing)}; {cure}")
+    each = f"{RUNS} runs each of {' and of '.join(map(str, BATCHES))} images in {ROUNDS} rounds"
+    say(f"timing {len(files)} files in turn, {each}, threads: {threads} …")
     with quiet.alone():
         found = latencies(files, threads=threads)
     said = {
