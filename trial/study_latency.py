@@ -23,7 +23,7 @@ Line = dict[str, Any]
 
 
 def measured(study: Path, trials: Sequence[str], *, threads: int, say: Callable[[str], None]) -> list[Line]:
-    """Time the ONNX files of some trials in turn, alone on the machine; those without an artefact are said and passed over.
+    """Time the ONNX files of some trials in turn, alone on the machine; trials without one are said and passed over.
 
     Args:
         study: The study's folder.

@@ -130,7 +130,7 @@ def test_the_fastest_on_the_front_is_picked_once_it_was_measured(study):
 
     before = picked()
     assert before.exit_code == 2
-    assert "`prunefront latency` takes it, of the files that were exported" in before.stderr
+    assert "`prunefront latency` takes it, of the front's files" in before.stderr
     latency.add(study, [line("d" * 16, 9.0), line("0" * 16, 2.0), line(f"{1:016x}", 3.0)])
     assert json.loads(picked().stdout)["picks"][0]["trial"] == "0" * 16
     shown_front = CliRunner().invoke(
@@ -159,9 +159,7 @@ def test_threads_that_there_cannot_be_are_refused(study, threads):
     assert (done.exit_code, done.stderr) == (2, f"prunefront: --threads must lie in [1, 1024], got {threads}\n")
 
 
-def test_where_nothing_was_exported_a_line_says_how(study):
+def test_where_there_are_no_artefacts_a_line_says_how_to_make_them(study):
     done = CliRunner().invoke(prunefront.app, ["latency", str(study)])
     assert done.exit_code == 2
-    assert (
-        f"has a model.onnx in {study}/artefacts: `prunefront export {study} TRIAL --to onnx` makes one" in done.stderr
-    )
+    assert f"has an artefact in {study}/artefacts: `prunefront run SPEC --set artefacts=front`, or =all" in done.stderr

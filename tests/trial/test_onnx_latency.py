@@ -1,5 +1,6 @@
 """ONNX files are timed as they run: what goes in, how often, in which order. How long they take no test says."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 
 from analysis.errors import WrongInput
 from trial import onnx_latency, quiet, study_latency
+from trial.artefact import ARTEFACTS, MODEL, STATUS
 from trial.onnx_file import session
 from trial.onnx_latency import latencies, taken
 from trial.processor import cores, cpu
@@ -93,9 +95,11 @@ def test_threads_are_those_asked_for_and_named_with_the_processor(model: bytes, 
 
 def study(folder: Path, models: dict[str, bytes]) -> Path:
     for trial, model in models.items():
-        place = folder / study_latency.ARTEFACTS / trial
+        place = folder / ARTEFACTS / trial
         place.mkdir(parents=True)
-        (place / study_latency.MODEL).write_bytes(model)
+        (place / MODEL).write_bytes(model)
+        said = {"state": "done", "files": {MODEL: {"bytes": len(model)}}}
+        (place / STATUS).write_text(json.dumps(said))
     return folder
 
 
@@ -109,15 +113,17 @@ def few_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few_runs")
 def test_every_file_there_is_gives_a_line_and_the_others_are_said(tmp_path: Path, model: bytes) -> None:
     said: list[str] = []
-    folder = study(tmp_path / "study", {"a" * 16: model, "b" * 16: model})
-    lines = study_latency.measured(folder, ["b" * 16, "c" * 16, "a" * 16], threads=1, say=said.append)
+    folder = study(tmp_path / "study", {trial * 16: model for trial in "abd"})
+    failed = folder / ARTEFACTS / ("d" * 16) / STATUS
+    failed.write_text(failed.read_text().replace("done", "failed"))
+    lines = study_latency.measured(folder, ["b" * 16, "c" * 16, "d" * 16, "a" * 16], threads=1, say=said.append)
     assert [line["trial"] for line in lines] == ["b" * 16, "a" * 16]
     for line in lines:
         assert all(line[name] > 0 for name in ("latency_ms", "latency_ms_p10", "latency_ms_mean", "latency_ms_64"))
         assert line["latency_ms_p10"] <= line["latency_ms"]
         assert line["latency_machine"] == cpu()
     assert len({line["measured"] for line in lines}) == 1
-    assert f"not timed: {'c' * 16}" in said[0]
+    assert f"not timed: {'c' * 16}, {'d' * 16};" in said[0]
     assert "2 files in turn" in said[1]
 
 
