@@ -70,7 +70,8 @@ def export(
     known = frozen(study)
     if known is None:
         raise WrongInput(f"{study} has no spec.yaml and no experiment.yaml, which say how its networks were trained")
-    experiment: Experiment = known[0].model_copy(update={"latency": False})
+    # Nothing is timed for a file.
+    experiment: Experiment = known[0].model_copy(update={"latency": Experiment.model_fields["latency"].default})
     worker = f"{socket.gethostname()}:{os.getpid()}"
     bench = Workbench(experiment, study, study_name=study.resolve().name, worker=worker)
     recipe = None

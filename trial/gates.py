@@ -228,7 +228,7 @@ def export_agrees(truth: Tensor, logits: Tensor) -> None:
 
 
 def finite_logits(logits: Tensor, *, what: str) -> None:
-    """Raise NotFinite where a logit is NaN or infinite, as those of float16 beyond 65,504 are."""
+    """Raise NotFinite where a logit is NaN or infinite; float16 ends at 65,504, which a CPU may not notice."""
     if not logits.isfinite().all():
         raise NotFinite(f"logits of {what} came out as NaN or infinite")
 

@@ -46,7 +46,8 @@ class StaticInt8:
 class Float16:
     """Weights and activations float16; what goes in and comes out stays float32.
 
-    CPUs mostly compute it in float32, converting at every operator: smaller, not faster.
+    CPUs mostly compute it in float32, converting on the way: smaller, not faster, and nothing overflows there that may
+    elsewhere.
     """
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import safetensors.numpy
+import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from analysis.errors import WrongInput
+from tests.trial.images import splits
+from trial import gates, shipped
+from trial.augmentation import normalised
 from trial.experiment import Experiment
-from trial.onnx_file import BATCH, stored_tensors
+from trial.onnx_file import BATCH, OPSET, stored_tensors, written
+from trial.quantising import DynamicInt8, Float16
 from trial.recipe import Recipe, trial_id
+from trial.store import Product
 from trial.workbench import Workbench
 
 HOW = ("none", "dynamic-int8", "static-int8", "float16")
@@ -131,11 +139,41 @@ def test_calibration_images_belong_to_static_int8(bench):
 def test_the_network_of_a_quantised_recipe_is_its_file(bench, rows):
     network, measures = bench.network(recipe(bench, quantisation="static-int8"))
     assert {name: measures[name] for name in OF_THE_FILE} == {name: rows["static-int8"][name] for name in OF_THE_FILE}
-    import torch
-
-    from trial.augmentation import normalised
-
     logits = network(normalised(bench.splits.validation.images, bench.splits))
     share = (logits.argmax(1) == bench.splits.validation.labels).double().mean()
     assert float(share) == pytest.approx(measures["val_accuracy"])
-    assert isinstance(logits, torch.Tensor)
+
+
+def test_a_file_that_differs_or_overflows_fails_its_gate():
+    truth = torch.tensor([[4.0, -2.0], [1.0, 0.5]])
+    gates.export_agrees(truth, truth + 3e-4)  # 1e-4 of the largest logit, 4
+    for odd in (truth + 5e-4, truth * math.nan):
+        with pytest.raises(gates.ExportDiffers, match="logits of the ONNX file differ from the network's"):
+            gates.export_agrees(truth, odd)
+    gates.file_loads_back(truth, truth.clone())
+    with pytest.raises(gates.DoesNotLoadBack, match="are not those that it had when it was made"):
+        gates.file_loads_back(truth, torch.nextafter(truth, truth + 1))
+
+
+def linear(weight: Any) -> Product:
+    """The float32 file of one linear layer without a bias."""
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"], axis=1),
+        helper.make_node("Gemm", ["flat", "weight"], ["logits"], transB=1),
+    ]
+    given, out = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in (("images", (3, 32, 32)), ("logits", (3,)))
+    )
+    graph = helper.make_graph(nodes, "linear", [given], [out], [numpy_helper.from_array(weight, "weight")])
+    model = written(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10))
+    return Product({"onnx": torch.from_numpy(np.frombuffer(model, np.uint8).copy())})
+
+
+def test_a_quantised_file_whose_logits_are_no_numbers_is_refused():
+    weight = np.full((3, 3 * 32 * 32), 1e-2, np.float32)
+    record = shipped.quantise(linear(weight), splits(), DynamicInt8(), seed=0, threads=1).record
+    assert record["bytes"] == weight.size + 4 + 1
+    weight[1, 7] = np.inf
+    with pytest.raises(gates.NotFinite, match="logits of the float16 network came out as NaN or infinite"):
+        shipped.quantise(linear(weight), splits(), Float16(), seed=0, threads=1)
