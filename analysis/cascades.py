@@ -89,7 +89,10 @@ def told(found: Mapping[str, Sequence[Row]]) -> str:
 
 
 def cascade_figure(found: Mapping[str, Sequence[Row]]) -> Figure:
-    """A row of two panels for each study: accuracy over gzipped size, and latencies side by side."""
+    """A row of two panels for each study: accuracy over gzipped size, and median latencies of one image.
+
+    Whiskers reach down to the 10th percentile.
+    """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -103,13 +106,16 @@ def cascade_figure(found: Mapping[str, Sequence[Row]]) -> Figure:
                 shape = plots.SHAPES[PRUNED.index(row["pruned"])]
                 size.plot(row["gzip_bytes"] / 1e6, row["val_accuracy"], shape, color=colour, markersize=9)
                 if row["latency_ms"] is not None:
-                    time.bar(place, row["latency_ms"], yerr=row["latency_ms_std"], color=colour, capsize=2)
-            size.set_xscale("log")
-            size.set_xlabel("gzipped size of the stored tensors [MB] (better ←)")
+                    below = [[max(0.0, row["latency_ms"] - (row["latency_ms_p10"] or row["latency_ms"]))], [0.0]]
+                    time.bar(place, row["latency_ms"], yerr=below, color=colour, capsize=2)
+            size.set_xlim(left=0.0)
+            size.set_xlabel("gzipped size [MB] (better ←)")
             size.set_ylabel("validation accuracy (better ↑)")
             size.set_title(study, loc="left", parse_math=False)
-            time.set_ylabel("latency of one image [ms] (better ↓)")
-            time.set_xticks(range(len(own)), [row["pruned"] for row in own])
+            time.set_ylabel("latency [ms] (better ↓)")
+            places = {name: [at for at, row in enumerate(own) if row["pruned"] == name] for name in PRUNED}
+            groups = {name: sum(each) / len(each) for name, each in places.items() if each}
+            time.set_xticks(list(groups.values()), list(groups))
             for axes in (size, time):
                 axes.grid(color="#e3e3e3", linewidth=0.8)
                 axes.set_axisbelow(True)
