@@ -34,7 +34,7 @@ NETWORKS = (Network(name="seed-cnn"), Network(name="vgg16-bn"))
 SHARE = Fraction(1, 2)
 """Of the channels of every layer that the thin network has lost."""
 CALIBRATION = 64
-LARGE, LARGE_RUNS = 64, 8
+LARGE, LARGE_RUNS, LARGE_ROUNDS = 64, 8, 4
 """Images of a large batch, and its runs: each takes as long as 64 of one image, and differs less from the next."""
 FASTER, POINTS = 3.0, 0.01
 """What is aimed at somewhere on a front: so many times as fast as dense, at no more accuracy lost."""
@@ -50,7 +50,7 @@ def figures(networks: Sequence[Network] = NETWORKS, *, runs: int = RUNS, large_r
         files = _files(dense, thin)
         yield from _sizes(network, files)
         for threads in dict.fromkeys((1, cores())):
-            for batch, times, warm_up in ((1, runs, WARM_UP), (LARGE, large_runs, 1)):
+            for batch, times, rounds, warm_up in ((1, runs, ROUNDS, WARM_UP), (LARGE, large_runs, LARGE_ROUNDS, 1)):
                 programs = {
                     f"ONNX Runtime, {name}": _runtime(file, batch=batch, threads=threads)
                     for name, file in files.items()
@@ -58,10 +58,9 @@ def figures(networks: Sequence[Network] = NETWORKS, *, runs: int = RUNS, large_r
                 for name, module in (("dense float32", dense), ("thin float32", thin)):
                     programs[f"torch, {name}"] = _torch(module, batch=batch, threads=threads)
                 with quiet.alone():
-                    found = in_turn(programs, runs=times, warm_up=warm_up)
-                yield from _ratios(
-                    f"{_called(network)}, {_counted(batch, 'image')}, {_counted(threads, 'thread')}", found
-                )
+                    found = in_turn(programs, runs=times, rounds=rounds, warm_up=warm_up)
+                what = f"{_called(network)}, {_counted(batch, 'image')}, {_counted(threads, 'thread')}"
+                yield from _ratios(what, found, rounds=rounds)
 
 
 def of_study(study: Path, *, threads: int) -> Iterator[str]:
@@ -126,17 +125,18 @@ def _sizes(network: Network, files: Mapping[str, bytes]) -> Iterator[str]:
         )
 
 
-def _ratios(what: str, found: Mapping[str, Sequence[float]]) -> Iterator[str]:
+def _ratios(what: str, found: Mapping[str, Sequence[float]], *, rounds: int) -> Iterator[str]:
     """Each program's median against that of the dense file, round by round."""
-    rounds = {name: _medians(seconds) for name, seconds in found.items()}
-    first = next(iter(rounds))
-    for name, medians in rounds.items():
+    medians = {name: _medians(seconds, rounds=rounds) for name, seconds in found.items()}
+    first = next(iter(medians))
+    for name, own in medians.items():
         median = 1000 * statistics.median(found[name])
-        yield f"{what}: {name} {median:.3f} ms, {ratio(medians, rounds[first])} of {first}"
+        against = "" if name == first else f", {ratio(own, medians[first])} of {first}"
+        yield f"{what}: {name} {median:.3f} ms{against}"
 
 
-def _medians(seconds: Sequence[float]) -> list[float]:
-    each = len(seconds) // ROUNDS
+def _medians(seconds: Sequence[float], *, rounds: int) -> list[float]:
+    each = len(seconds) // rounds
     return [statistics.median(seconds[at : at + each]) for at in range(0, len(seconds), each)]
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 __all__ = ["ROUNDS", "RUNS", "WARM_UP", "Spread", "in_turn", "spread"]
 
-WARM_UP = 10
+WARM_UP = 5
 """Runs before the first that counts, in every round: caches and clocks forget a program while another runs."""
 RUNS = 100
 """Runs that count, of all rounds together, at least."""
-ROUNDS = 4
-"""Even, so that every program is as often before the others as behind them (see `in_turn`)."""
+ROUNDS = 10
+"""Even, so that every program is as often before the others as behind them (see `in_turn`); many, since what disturbs
+a busy machine for a moment would else hit all runs of one small program."""
 
 Program = Callable[[], object]
 

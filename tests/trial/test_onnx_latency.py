@@ -68,10 +68,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
 
 
 def test_files_have_their_turns_with_one_image_and_then_with_64(model: bytes, recorded: Recorded) -> None:
-    found = latencies({"a": lambda: model, "b": lambda: model}, threads=1, runs=8, clock=recorded)
+    found = latencies({"a": lambda: model, "b": lambda: model}, threads=1, runs=20, clock=recorded)
     turns = [(name, shape) for name, shape, _ in recorded.ran][:: WARM_UP + 2]
     one, many = (1, 3, 20, 20), (64, 3, 20, 20)
-    assert turns == [(name, shape) for shape in (one, many) for name in "abbaabba"]
+    assert turns == [(name, shape) for shape in (one, many) for name in 5 * "abba"]
     assert len(recorded.ran) == len(turns) * (WARM_UP + 2)
     assert found["a"] == pytest.approx(
         {"latency_ms": 2, "latency_ms_p10": 2, "latency_ms_mean": 2, "latency_ms_std": 0, "latency_ms_64": 20}
