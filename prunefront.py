@@ -202,7 +202,7 @@ def confirm(
     study: Study,
     trials: Annotated[
         str,
-        typer.Option(help="Trials by the first digits of their names, front, or dense, joined by commas."),
+        typer.Option(help="Trials by the first digits of their names, front, all, or dense, joined by commas."),
     ] = "front",
     seeds: Annotated[
         int | None, typer.Option(help="How many seeds, the study's own first. [default: 3]", show_default=False)
@@ -263,6 +263,37 @@ def export(
         shown = {"val_accuracy": ".4f", "difference": ".1e"}
         found = [f"{name} {told[name]:{form}}" for name, form in shown.items() if name in told]
         typer.echo(", ".join([f"{told['file']}: {told['bytes']:,} bytes, {told['quantisation']}", *found]))
+
+
+@app.command()
+def latency(
+    study: Study,
+    trials: Annotated[
+        str,
+        typer.Option(help="Trials by the first digits of their names, front, all, or dense, joined by commas."),
+    ] = "front",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads. [default: all cores that it may use]", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time the ONNX files of chosen trials here, in turn and alone: on the machine that they are to run on."""
+    from analysis import latency_command
+    from trial.processor import cores
+
+    count = latency_command.check_threads(threads, cores=cores())
+    rows = latency_command.chosen(study, trials)
+
+    from trial.study_latency import measured
+
+    lines = measured(
+        study,
+        [row["trial"] for row in rows],
+        threads=count,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    latency_command.print_latencies(study, rows, lines, as_json=json)
+    latency_command.add(study, lines)
 
 
 @app.command()

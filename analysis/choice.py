@@ -87,7 +87,11 @@ def choose(
     pareto.check_objectives(objectives)
     candidates = pareto.candidates(table, objectives)
     if len(candidates) == 0:
-        raise WrongInput(f"none of the {len(table)} rows is complete with a number for each of {', '.join(objectives)}")
+        later = [name for name in objectives if measure(name).taken == "of the artefact"]
+        cure = f"; {later[0]}: `prunefront latency` takes it, of the front's files" if later else ""
+        raise WrongInput(
+            f"none of the {len(table)} rows is complete with a number for each of {', '.join(objectives)}{cure}"
+        )
     allowed = met(candidates, bounds) & _near_dense(table, candidates, within)
     if not allowed.any():
         raise WrongInput(

@@ -26,6 +26,7 @@ COLOURS = {
     "costs": "#8DD3C7",
     "measure": "#009E73",
     "latency": "#E69F00",
+    "file_latency": "#E69F00",
 }
 """Kind of stage → colour, in the order of the legend; a kind that is not here is grey."""
 ELSE = "#d9d9d9"

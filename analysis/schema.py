@@ -21,9 +21,11 @@ __all__ = [
     "CONFIRMED",
     "CURVE",
     "DENSE",
+    "LATENCY",
     "MEASURES",
     "OBJECTIVES",
     "SCHEMA_VERSION",
+    "TIMED",
     "Column",
     "arrow_schema",
     "measure",
@@ -42,7 +44,7 @@ Kind = Literal["string", "int", "float", "bool", "strings", "floats"]
 Group = Literal["identity", "recipe", "outcome", "measure", "provenance"]
 Taken = Literal["at the end", "at the cut", "when asked for", "of the artefact", ""]
 """When a measure is taken: of every trial's finished network; of the network that was cut, before recovery, and not of
-the dense one; of the finished network where the study asks for it; of the ONNX file that is made of it later."""
+the dense one; of the finished network where the study asks for it; of the ONNX file, likewise, or later on."""
 
 
 @dataclass(frozen=True)
@@ -194,10 +196,24 @@ MEASURES = (
         about="gzip level 6; of a quantised network those of its ONNX file",
     ),
     _measure("scales_near_zero", "batch-norm scales below .01 at the cut", "", "higher", taken="at the cut"),
-    _measure("latency_ms", "latency, median", "ms", "lower", taken="of the artefact"),
+    _measure(
+        "latency_ms",
+        "latency, median",
+        "ms",
+        "lower",
+        taken="of the artefact",
+        about="of one image under ONNX Runtime, on latency_machine",
+    ),
     _measure("latency_ms_p10", "latency, 10th percentile", "ms", "lower", taken="of the artefact"),
     _measure("latency_ms_mean", "latency, mean", "ms", "lower", taken="of the artefact"),
-    _measure("latency_ms_std", "latency, standard deviation", "ms", "lower", taken="of the artefact"),
+    _measure(
+        "latency_ms_std",
+        "latency, standard deviation",
+        "ms",
+        "lower",
+        taken="of the artefact",
+        about="of single runs, n - 1",
+    ),
     _measure("latency_ms_64", "latency of 64 images, median", "ms", "lower", taken="of the artefact"),
     _measure("torch_latency_ms", "latency in torch, median", "ms", "lower", taken="when asked for"),
     _measure(
@@ -205,7 +221,10 @@ MEASURES = (
     ),
 )
 
-OBJECTIVES = tuple(column.name for column in MEASURES if column.taken in {"at the end", "when asked for"})
+TIMED = tuple(column.name for column in MEASURES if column.taken in {"when asked for", "of the artefact"})
+"""The measures that a trial takes only where its study asks for them, alone on the machine."""
+
+OBJECTIVES = tuple(column.name for column in MEASURES if column.taken != "at the cut")
 """The measures that a search can be for: whatever every trial of it takes, the dense network's too."""
 
 PROVENANCE = _columns(
@@ -214,6 +233,8 @@ PROVENANCE = _columns(
     seconds=("float", "wall-clock seconds of its worker, waiting for others' stages included"),
     worker=("string", "the worker's host and process"),
     device=("string", "the processor it was trained on"),
+    latency_machine=("string", "the CPU that latency_ms and its like were taken on"),
+    latency_threads=("int", "the threads that they were taken with"),
     precision=("string", "the numbers it was trained in"),
     torch=("string", "torch's version"),
     version=("string", "prunefront's version"),
@@ -259,6 +280,21 @@ the order of ``classes``, null for a class without test images. ``test_accuracy_
 null for one seed) are over the ``seeds`` complete lines of the same trial, ``as_trained`` and ``test_data``, which
 names the images that were tested on.
 """
+
+
+LATENCY = (
+    *_columns("identity", trial="string"),
+    *(column for column in PROVENANCE if column.name in {"latency_machine", "latency_threads"}),
+    *(column for column in MEASURES if column.taken == "of the artefact"),
+    *_columns(
+        "provenance",
+        runs=("int", "timed runs of one image, and as many of 64"),
+        onnxruntime=("string", "ONNX Runtime's version"),
+        measured=("string", "when, ISO 8601, UTC; files that were timed in turn have it in common"),
+        version=("string", "prunefront's version"),
+    ),
+)
+"""The columns of ``latency.parquet``: one line per trial, machine and thread count."""
 
 
 def measure(name: str) -> Column:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from analysis.schema import COLUMNS, CONFIRMED, CURVE, SCHEMA_VERSION, Column
+from analysis.schema import COLUMNS, CONFIRMED, CURVE, LATENCY, SCHEMA_VERSION, Column
 
 __all__ = ["page"]
 
@@ -63,6 +63,12 @@ def page() -> str:
             "`trial` is the study's, whatever the seed. `class_accuracy` is in the order of `classes`. Mean and",
             "standard deviation (n - 1) are over the `seeds` complete rows of the same trial, `as_trained` and",
             "`test_data`.",
+            "",
+            "## latency.parquet: a row per trial, machine and thread count, written by `prunefront latency`",
+            *_table(LATENCY),
+            "",
+            "Whoever reads a study finds those of the machine and thread count that were measured last in the rows'",
+            "columns, unless the search itself took latencies.",
             "",
         ]
     )

@@ -12,10 +12,13 @@ from analysis.errors import WrongInput
 from analysis.schema import DENSE
 from analysis.summary import study_constraints, study_objectives, summarise
 
-__all__ = ["FRONT", "chosen", "single"]
+__all__ = ["ALL", "FRONT", "chosen", "single"]
 
 FRONT = "front"
 """Stands for all trials on the study's front by its own objectives, among those that meet its constraints."""
+
+ALL = "all"
+"""Stands for every complete trial."""
 
 Row = dict[str, Any]
 
@@ -26,7 +29,7 @@ def chosen(study: Path, typed: str) -> list[Row]:
     Args:
         study: The study's folder.
         typed: Names joined by commas: the first digits of a trial's name, as many as tell it from all others;
-            ``front``; ``dense``. The dense network's row, where there is one, is always among the result.
+            ``front``; ``all``; ``dense``. The dense network's row, where there is one, is always among the result.
 
     Raises:
         WrongInput: There is no such study or trial, a name fits several, the trial is not complete.
@@ -36,7 +39,7 @@ def chosen(study: Path, typed: str) -> list[Row]:
     complete = [row for row in rows if row["state"] == "complete"]
     if not complete:
         why = f"none of its {len(rows)} rows is complete" if rows else "it has no rows yet"
-        raise WrongInput(f"{study} has no trial to confirm: {why}")
+        raise WrongInput(f"{study} has no complete trial: {why}")
     dense = {row["trial"]: row for row in complete if row["method"] == DENSE}
     picked = dict(dense)
     for name in (part.strip() for part in typed.split(",")):
@@ -49,6 +52,8 @@ def chosen(study: Path, typed: str) -> list[Row]:
             if not on_front:
                 raise WrongInput(f"no complete trial of {study} has a number for each of {', '.join(objectives)}")
             picked |= {row["trial"]: row for row in on_front}
+        elif name == ALL:
+            picked |= {row["trial"]: row for row in complete}
         elif name != DENSE:
             row = _named(name, {row["trial"]: row for row in rows}, study=study)
             picked[row["trial"]] = row
@@ -69,7 +74,7 @@ def _named(name: str, rows: Mapping[str, Row], *, study: Path) -> Row:
     """The one row whose trial begins with the name."""
     if not name:
         raise WrongInput(
-            f"a trial's name is empty; accepted are trials, {FRONT} and {DENSE}, joined by commas (--trials)"
+            f"a trial's name is empty; accepted are trials, {FRONT}, {ALL} and {DENSE}, joined by commas (--trials)"
         )
     fitting = [trial for trial in rows if trial.startswith(name.lower())]
     if len(fitting) > 1:
@@ -77,14 +82,16 @@ def _named(name: str, rows: Mapping[str, Row], *, study: Path) -> Row:
             f"{name!r} fits {len(fitting)} trials of {study}: {_listed(fitting)}; say more digits (--trials)"
         )
     if not fitting:
-        starts = {trial[: len(name)]: trial for trial in (*rows, FRONT, DENSE)}
+        starts = {trial[: len(name)]: trial for trial in (*rows, FRONT, ALL, DENSE)}
         near = [starts[start] for start in get_close_matches(name.lower(), starts, n=3)]
         cure = f"did you mean {_listed(near)}?" if near else f"it has {_listed(list(rows))}"
         raise WrongInput(f"{study} has no trial {name!r}: {cure} (--trials)")
     row = rows[fitting[0]]
     if row["state"] != "complete":
         why = f": {row['error']}" if row.get("error") else ""
-        raise WrongInput(f"trial {row['trial']} of {study} is {row['state']}, only complete ones are confirmed{why}")
+        raise WrongInput(
+            f"trial {row['trial']} of {study} is {row['state']}, and only complete ones have a network{why}"
+        )
     return row
 
 

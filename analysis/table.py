@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import arrow, expression, parquet
+from analysis import arrow, expression, latency, parquet
 from analysis.declared import check_row, in_schema, joined, kind_of, migrated
 from analysis.errors import WrongInput, nearest
 from analysis.expression import where
@@ -53,7 +53,8 @@ def read(
     the study was last compacted. What older versions wrote is given as this one would have written it.
 
     Columns of the schema that no row has are there, filled with null, and so are knobs that only some of the studies
-    have. Where several are read, ``study`` holds what tells them apart (see ``labels``).
+    have. Where several are read, ``study`` holds what tells them apart (see ``labels``). Where the search took no
+    latencies, those that ``prunefront latency`` measured last are in their columns (see ``analysis.latency``).
 
     Args:
         studies: Their folders, or their addresses (s3://BUCKET/STUDY, gs://BUCKET/STUDY).
@@ -133,15 +134,21 @@ def together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
 
 def _read_one(study: Path, *, columns: Collection[str] | None, damage: list[str] | None) -> pa.Table:
     _check_exists(study)
+    is_timed = columns is None or not set(columns).isdisjoint(latency.SHOWN)
+    needed = columns if columns is None or not is_timed else {*columns, *latency.NEEDED}
     files = _row_files(study)
     try:
-        compacted, since = _read_parquet(study, columns, keyed=bool(files))
+        compacted, since = _read_parquet(study, needed, keyed=bool(files))
     except WrongInput as error:
         if damage is None:
             raise
         damage.append(str(error))
         compacted, since = None, 0
-    return _with_newer_rows(study, files, compacted, since=since, columns=columns, damage=damage)
+    rows = _with_newer_rows(study, files, compacted, since=since, columns=needed, damage=damage)
+    if is_timed:
+        with _passed_over(damage):
+            rows = latency.shown(rows, study)
+    return rows if columns is None else rows.select([name for name in rows.column_names if name in columns])
 
 
 def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:

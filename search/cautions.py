@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from analysis.schema import TIMED
 from methods import method
 from search.forecast import Forecast, most
 from search.ranges import Among
@@ -15,7 +16,7 @@ from trial.data import Splits
 
 __all__ = ["cautions"]
 
-OF_SHAPES = ("params", "macs", "bytes", "peak_memory", "torch_latency_ms")
+OF_SHAPES = ("params", "macs", "bytes", "peak_memory", *TIMED)
 """Measures that only removed channels change: zeros are stored and multiplied like any other number."""
 MOVING = ("one-cycle", "cosine")
 """Schedules whose rate changes from step to step: of 75 trials the order at epoch 4 agreed with that at 16 by a rank

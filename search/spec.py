@@ -13,7 +13,7 @@ from analysis.constraints import Constraint
 from analysis.constraints import parse as parse_constraints
 from analysis.errors import WrongInput, nearest
 from analysis.object_path import path_of
-from analysis.schema import OBJECTIVES, measure
+from analysis.schema import OBJECTIVES, TIMED, measure
 from search import points
 from search.address import ACCEPTED, checked
 from search.loggers import LOGGERS, check_loggers
@@ -189,7 +189,7 @@ class Spec(Experiment):
         }
         search = spec.search.model_copy(update={**written, **said})
         measured = (*search.objectives, *search.constraints)
-        latency = spec.latency or any(measure(name).taken == "when asked for" for name in measured)
+        latency = tuple(dict.fromkeys((*spec.latency, *(name for name in measured if name in TIMED))))
         return spec.model_copy(update={"search": search, "network": network, "data": data, "latency": latency})
 
     def experiment(self) -> Experiment:

@@ -14,17 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import WrongInput
-from analysis.schema import DENSE, measure
+from analysis.schema import DENSE, TIMED, measure
 from search.sampler import Sampler
 from search.space import Space
 from search.spec import Spec
 from trial.experiment import Experiment
 from trial.frozen import frozen
 from trial.networks import identity
+from trial.processor import cpu
 from trial.recipe import Recipe, trial_id
 from trial.rows import Row, read_all
 
 __all__ = ["Other", "Taken", "others", "teach"]
+
+_PLACES = {"when asked for": "device", "of the artefact": "latency_machine"}
+"""When a time is taken → the column that says on what."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,13 @@ def teach(sampler: Sampler, spec: Spec, found: Iterable[Other], *, device: str, 
     """
     space, taken = spec.space, []
     measured = (*spec.search.objectives, *spec.search.constraints)
-    is_timed = any(measure(name).taken == "when asked for" for name in measured)
+    places = {_PLACES[measure(name).taken] for name in measured if name in TIMED}
+    here = {"device": device, "latency_machine": cpu()}
     for other in found:
         fitting = (
             row
             for row in other.rows
-            if (not is_timed or row["device"] == device)
+            if all(row[name] == here[name] for name in places)
             and _fits(row, other.experiment, spec, space, fingerprint=fingerprint)
         )
         rows = tuple(row for row in fitting if sampler.remember(row, is_own=False))

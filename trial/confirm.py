@@ -148,7 +148,7 @@ def _experiment(study: Path) -> Experiment:
     if known is None:
         raise WrongInput(f"{study} has no spec.yaml and no experiment.yaml, which say how its networks were trained")
     # A test times nothing.
-    return known[0].model_copy(update={"latency": False})
+    return known[0].model_copy(update={"latency": ()})
 
 
 def _chosen(study: Path, rows: Sequence[Row], bench: Workbench) -> list[_Chosen]:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from analysis.errors import WrongInput, nearest
+from analysis.schema import TIMED
 from trial.data import Data
 from trial.networks import Network
 from trial.numerics import Numerics
@@ -34,8 +35,10 @@ class Experiment(BaseModel):
     checkpoint_every: int = Field(
         20, ge=1, le=10_000, description="epochs of any training that a killed worker loses at most"
     )
-    latency: bool = Field(
-        False, description="time each trial's network, torch_latency_ms; set where that is an objective"
+    latency: tuple[str, ...] = Field(
+        (),
+        description="measures of time that each trial takes, alone on the machine, such as latency_ms; those that are "
+        "objectives are added",
     )
 
     @field_validator("dense", "sparsity", "recovery", mode="before")
@@ -47,6 +50,18 @@ class Experiment(BaseModel):
         if not isinstance(given, dict) or info.field_name is None:
             return given
         return {**cls.model_fields[info.field_name].default.model_dump(), **given}
+
+    @field_validator("latency", mode="before")
+    @classmethod
+    def _measures_of_time(cls, given: Any) -> Any:
+        """Names of measures; true and false are how studies said torch_latency_ms when there was no other."""
+        if isinstance(given, bool):
+            return ("torch_latency_ms",) * given
+        named = given if isinstance(given, list | tuple) else (given,)
+        unknown = next((name for name in named if name not in TIMED), None)
+        if unknown is not None:
+            raise ValueError(f"{unknown!r} is not a measure of time: {nearest(str(unknown), TIMED)}")
+        return tuple(dict.fromkeys(named))
 
     @classmethod
     def parse(cls, given: dict[str, Any], *, where: str | Path) -> Any:

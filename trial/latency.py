@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from methods.core.modes import in_eval_mode
 from trial.numerics import autocast
+from trial.processor import cpu
 
 __all__ = ["PASSES", "WARM_UP", "machine", "torch_latency_ms"]
 
@@ -51,7 +50,4 @@ def machine(device: torch.device) -> str:
     """The name of what computes: a time is that of its processor, and is not shared with another's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
+    return cpu()

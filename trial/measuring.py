@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from trial import gates, shipped, stages
 from trial.data import Splits
 from trial.latency import machine
 from trial.maker import Maker, Tally
+from trial.onnx_latency import BATCHES, OF_BATCH, latencies, taken
+from trial.processor import cpu
 from trial.quantising import None_, Quantisation
 from trial.store import Product
 
 __all__ = ["Measuring"]
+
+FILE = "the ONNX file"
 
 
 class Measuring:
@@ -41,7 +47,7 @@ class Measuring:
         # Not in the stage: another trial may have measured an equal network that came of another training.
         taken = dict(measured.record)
         gates.trained_and_stored_agree(product.record.get(stages.CHECKED_LOSS), taken.pop(stages.CHECKED_LOSS))
-        return taken | (self._timed(product) if self._maker.experiment.latency else {})
+        return taken | self._timed(product)
 
     def of_file(self, product: Product, how: Quantisation) -> dict[str, Any]:
         """What is measured of the quantised file of a finished network, which is what ships."""
@@ -83,17 +89,47 @@ class Measuring:
             self._tally,
             parent=cut,
         )
-        return validated | dict(costs.record) | (self._timed(cut) if self._maker.experiment.latency else {})
+        return validated | dict(costs.record) | self._timed(cut) | self.file_times(cut, None_())
+
+    def file_times(self, product: Product, how: Quantisation) -> dict[str, Any]:
+        """The latencies of a network's ONNX file, and where they were taken; nothing where the study asks for none.
+
+        Networks of equal shapes share them: a weight of zero takes as long as any other. Raises as `file` does.
+        """
+        asked = self._maker.experiment.latency
+        batches = [batch for batch in BATCHES if any(name in asked for name in OF_BATCH[batch])]
+        if not batches:
+            return {}
+        model, threads = shipped.file_of(self.file(product, how)), self._maker.experiment.numerics.threads
+
+        def make(_: nn.Module) -> Product:
+            found = latencies({FILE: lambda: model}, threads=threads, batches=batches)
+            return Product({}, record={**found[FILE], **taken(threads)})
+
+        timed, _ = self._maker.get(
+            "file_latency",
+            {"shapes": _shapes(product), **shipped.settings_of(how), "machine": cpu(), "batches": batches},
+            make,
+            self._tally,
+            parent=product,
+            alone=True,
+        )
+        return dict(timed.record)
 
     def _timed(self, product: Product) -> dict[str, Any]:
-        """The latency, which networks of equal shapes share: a weight of zero takes as long as any other."""
-        shapes = {name: list(tensor.shape) for name, tensor in product.tensors.items()}
+        """The latency in torch, shared likewise; nothing where the study does not ask for it."""
+        if "torch_latency_ms" not in self._maker.experiment.latency:
+            return {}
         timed, _ = self._maker.get(
             "latency",
-            {"shapes": shapes, "machine": machine(self._maker.device)},
+            {"shapes": _shapes(product), "machine": machine(self._maker.device)},
             lambda network: stages.timed(network, self._splits),
             self._tally,
             parent=product,
             alone=True,
         )
         return dict(timed.record)
+
+
+def _shapes(product: Product) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in product.tensors.items()}

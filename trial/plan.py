@@ -75,7 +75,8 @@ class Plan:
     def dense(self, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
         """Train the dense network unless the store has it, and measure it."""
         product, _ = self._dense(on_epoch)
-        return {"ratio_achieved": 0.0} | self._measuring.measures(product, dense_weights=self._weights(product))
+        known = self._measuring.measures(product, dense_weights=self._weights(product))
+        return {"ratio_achieved": 0.0} | known | self._measuring.file_times(product, NONE)
 
     def outcome(self, recipe: Recipe) -> Generator[Step, None, dict[str, Any]]:
         """Run a recipe's stages to the measures of its network; yields what others may wait for or decide on.
@@ -92,7 +93,8 @@ class Plan:
     def measures(self, product: Product, how: Quantisation = NONE) -> dict[str, Any]:
         """What is measured of a finished network; where it is quantised, of its file what that alone can say."""
         known = self._measuring.measures(product, dense_weights=weights_total(self._maker.network(None)))
-        return known if how == NONE else known | self._measuring.of_file(product, how)
+        of_file = {} if how == NONE else self._measuring.of_file(product, how)
+        return known | of_file | self._measuring.file_times(product, how)
 
     def file(self, product: Product, how: Quantisation) -> bytes:
         """The ONNX file of a finished network."""

@@ -51,6 +51,7 @@ VERSIONS = {
     "costs": 1,
     "measure": 2,
     "latency": 1,
+    "file_latency": 1,
     "export": 1,
     "quantise": 1,
 }

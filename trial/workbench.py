@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from analysis.errors import WorkFailed
-from analysis.schema import DENSE, MEASURES
+from analysis.schema import DENSE
 from trial import curves, gates
 from trial.data import Splits, load
 from trial.epoch_log import EpochLog
@@ -235,8 +235,7 @@ class Workbench:
 
     def _is_untimed(self, row: Row) -> bool:
         """Whether a row was made when the study did not ask for a measure that it asks for now."""
-        asked = [column.name for column in MEASURES if column.taken == "when asked for"]
-        return self.experiment.latency and any(row.get(name) is None for name in asked)
+        return any(row.get(name) is None for name in self.experiment.latency)
 
     def _identity(self, trial: str) -> dict[str, Any]:
         network = self.experiment.network

@@ -21,6 +21,7 @@ from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
 from analysis.page.progress import progress
+from analysis.page.sparsity import zeros_pay
 from analysis.page.widths import widths
 from analysis.schema import DENSE, MEASURES, SCHEMA_VERSION
 from analysis.summary import SPEC, FrontSummary, study_constraints, study_objectives, summarise
@@ -115,6 +116,7 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "failures": _failures(listed),
         "random": against_random(listed),
         "scratch": against_scratch(listed),
+        "zeros": zeros_pay(listed),
         "curves": epochs,
         "widths": widths(study, order[:LOOKED_UP]),
         "artefacts": _artefacts(study),

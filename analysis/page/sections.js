@@ -165,7 +165,8 @@ function tellSummary() {
     return [`${several ? `${one.name}: ` : ""}${many(rows, "trial")}: ${whole} complete, ${stopped} stopped, ${failed} failed; ${front} on the front`
       + (one.hypervolume == null ? "" : `; normalised hypervolume ${one.hypervolume.toFixed(3)}`) + ".",
     `Objectives: ${aims}. ${one.constraints.length ? `Constraints: ${one.constraints.join(" and ")}` : "No constraints"}.`,
-    (lacking || unmet) && `Not compared: ${lacking} complete without a finite number for each objective, ${unmet} that do not meet the constraints.`, ...one.notes];
+    (lacking || unmet) && `Not compared: ${lacking} complete without a finite number for each objective, ${unmet} that do not meet the constraints.`, ...one.notes,
+    one.zeros && `Zeros among the weights: ${one.zeros}.`];
   }).filter(Boolean).map(line => make("li", {}, line)));
   $("made").textContent = `Made by prunefront, ${data.made}. This file needs no network and sends nothing anywhere.`;
 }

@@ -154,7 +154,7 @@ def test_trials_are_named_by_their_first_digits_each_once(study: Path) -> None:
         ("zz", "has no trial 'zz': it has "),
         ("", "a trial's name is empty"),
         ("dense,,front", "a trial's name is empty"),
-        (f"{5:016x}", r"trial 0{15}5 of .* is failed, only complete ones are confirmed: FloatingPointError"),
+        (f"{5:016x}", r"trial 0{15}5 of .* is failed, and only complete ones have a network: FloatingPointError"),
     ],
 )
 def test_a_wrong_name_is_refused_in_one_line(study: Path, typed: str, said: str) -> None:
@@ -169,8 +169,8 @@ def test_a_wrong_name_is_refused_in_one_line(study: Path, typed: str, said: str)
         (["confirm", "NOWHERE"], "there is no study at"),
         (["confirm", "STUDY", "--seeds", "0"], "--seeds must be at least 1, got 0"),
         (["confirm", "STUDY", "--as-trained", "--seeds", "3"], "--as-trained tests the one network"),
-        (["confirm", "EMPTY"], "has no trial to confirm: it has no rows yet"),
-        (["confirm", "FAILED"], "has no trial to confirm: none of its 2 rows is complete"),
+        (["confirm", "EMPTY"], "has no complete trial: it has no rows yet"),
+        (["confirm", "FAILED"], "has no complete trial: none of its 2 rows is complete"),
         (["confirm", "STUDY"], "has no spec.yaml and no experiment.yaml, which say how its networks were trained"),
     ],
 )

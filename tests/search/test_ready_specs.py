@@ -14,6 +14,7 @@ from trial.workbench import Workbench
 from trial.yaml_file import read
 
 DOCUMENTS = [f"doc-00{number}" for number in range(5)]
+CASCADES = "doc-004-cascades"
 ON_DIGITS = "data=digits"
 """As a user without CIFAR-10 would ask; the whole section is replaced."""
 
@@ -32,9 +33,9 @@ def settings_of(profile: str | None) -> list[str]:
 
 
 def test_the_ready_specs_are_these() -> None:
-    expected = {"all-methods", "channel-methods", "demo", "seed-cnn-cifar10", "vgg16-cifar10", *DOCUMENTS}
+    expected = {"all-methods", "channel-methods", "demo", "seed-cnn-cifar10", "vgg16-cifar10", *DOCUMENTS, CASCADES}
     assert set(ready()) == expected
-    assert all(profiles(name) == ["small"] for name in ["all-methods", *DOCUMENTS])
+    assert all(profiles(name) == ["small"] for name in ["all-methods", *DOCUMENTS, CASCADES])
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,18 @@ def test_a_small_profile_costs_a_small_part(name: str) -> None:
     assert small.data.images is not None
     assert small.budget < full.budget
     assert small.dense.epochs < full.dense.epochs
+
+
+@pytest.mark.parametrize("network", ["seed-cnn", "{name: vgg16-bn, width: .25}"])
+def test_the_cascades_are_three_networks_times_four_ways_to_quantise(network: str) -> None:
+    spec, _ = load(CASCADES, settings=[ON_DIGITS, f"network={network}"])
+    recipes = list(spec.recipes())
+    found = {(each["ratio"], each.get("initial"), each["quantisation"]) for each in recipes}
+    ways = {"none", "dynamic-int8", "static-int8", "float16"}
+    networks = ((0, None), (0.8, 0), (0.8, 0.5))
+    # The dense network as it is has a row of its own.
+    assert found == {(*one, how) for one in networks for how in ways} - {(0, None, "none")}
+    assert spec.budget == len(recipes) == 11
 
 
 def test_all_methods_are_all_methods() -> None:
