@@ -1,0 +1,102 @@
+"""The simulation behind docs/scale.md, against closed forms of queues."""
+
+import math
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from benchmarks.scale.simulation import Costs, Pauses, carried, ring
+
+FREE = Costs(**dict.fromkeys(Costs.__dataclass_fields__, 0.0))
+
+
+def test_workers_that_wait_for_nobody_work_in_full_batches() -> None:
+    ran = ring(4, 10, work=lambda _: 3.0, stations=[lambda _: 0.0])
+    assert ran.seconds == 9.0  # 4 + 4 + 2
+    assert ran.busy == (0.0,)
+
+
+@pytest.mark.parametrize("workers", [1, 3, 11, 12, 40])
+def test_fixed_times_give_the_smaller_of_what_workers_and_station_do(workers: int) -> None:
+    # A round takes 10 + 1: up to 11 workers nobody waits, then the station is never idle.
+    trials = 200 * workers
+    ran = ring(workers, trials, work=lambda _: 10.0, stations=[lambda _: 1.0])
+    assert trials / ran.seconds == pytest.approx(min(workers / 11, 1.0), rel=0.02)
+    assert ran.busy[0] == pytest.approx(min(workers / 11, 1.0), rel=0.02)
+
+
+@pytest.mark.parametrize("workers", [2, 10, 25])
+def test_exponential_times_give_the_machine_repair_model(workers: int) -> None:
+    # Palm 1958: with N machines and one repairer, p_0 = 1 / sum_k N!/(N-k)! (s/w)^k, and it is busy 1 - p_0.
+    drawn, work, service = random.Random(1), 10.0, 1.0
+    ran = ring(
+        workers,
+        60_000,
+        work=lambda _: drawn.expovariate(1 / work),
+        stations=[lambda _: drawn.expovariate(1 / service)],
+    )
+    idle = 1 / sum(math.perm(workers, k) * (service / work) ** k for k in range(workers + 1))
+    assert ran.busy[0] == pytest.approx(1 - idle, rel=0.02)
+    assert 60_000 / ran.seconds == pytest.approx((1 - idle) / service, rel=0.02)
+
+
+def test_the_slowest_of_several_stations_sets_the_pace() -> None:
+    ran = ring(50, 5_000, work=lambda _: 1.0, stations=[lambda _: 0.1, lambda _: 0.4, lambda _: 0.2])
+    assert 5_000 / ran.seconds == pytest.approx(1 / 0.4, rel=0.02)
+    assert ran.busy == pytest.approx((0.25, 1.0, 0.5), rel=0.02)
+
+
+def test_a_station_that_slows_down_takes_the_sum_of_its_times() -> None:
+    # One worker, no work: 0 + 1 + ... + 9 tenths of a second; what is not counted was served before: 5 + ... + 14.
+    assert ring(1, 10, work=lambda _: 0.0, stations=[lambda n: n / 10]).seconds == pytest.approx(4.5)
+    assert ring(1, 10, work=lambda _: 0.0, stations=[lambda n: n / 10], unseen=5).seconds == pytest.approx(9.5)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 2 / 12), (0.05, 0.05)])
+def test_pauses_take_their_part_of_a_busy_station_and_no_more_than_their_share(share: float, expected: float) -> None:
+    pauses = Pauses(lambda _: 2.0, every=10.0, share=share)
+    ran = ring(100, 20_000, work=lambda _: 1.0, stations=[lambda _: 0.1], pauses=pauses)
+    assert ran.paused == pytest.approx(expected, rel=0.06)
+    assert 20_000 / ran.seconds == pytest.approx(10 * (1 - expected), rel=0.02)
+
+
+def test_workers_that_begin_spread_do_not_meet() -> None:
+    assert ring(10, 10, work=lambda _: 10.0, stations=[lambda _: 0.5], is_spread=True).seconds == 19.5
+    assert ring(10, 10, work=lambda _: 10.0, stations=[lambda _: 0.5]).seconds == 15.0
+
+
+def test_what_costs_nothing_is_perfect_at_any_scale() -> None:
+    found = carried(FREE, workers=1_000, trials=1_000_000, seconds=30)
+    assert found.efficiency == pytest.approx(1.0, rel=0.01)
+    assert found.hours == pytest.approx(1e6 * 30 / 1_000 / 3600, rel=0.01)
+    assert (found.driver, found.head, found.store, found.network, found.memory) == (0, 0, 0, 0, 0)
+
+
+def test_a_scale_at_which_nobody_waits_is_the_sum_of_its_costs() -> None:
+    costs = replace(FREE, driver=0.02, gap=0.08, reads=10, writes=10, head_bytes=5e6, memory=1e9, memory_row=1e4)
+    found = carried(costs, workers=4, trials=1_000, seconds=30)
+    rate = 4 / (30 + 0.02 + 0.08 + 20 * 0.03)
+    assert found.efficiency == pytest.approx(30 * rate / 4, rel=0.01)
+    assert found.driver == pytest.approx(0.02 * rate, rel=0.01)
+    assert found.store == pytest.approx(10 / 3_500 * rate, rel=0.01)
+    assert found.network == pytest.approx(5e6 * rate / 1.25e9, rel=0.01)
+    assert found.memory == pytest.approx(1.01e9)
+
+
+def test_a_driver_that_slows_down_with_what_is_behind_it_costs_the_mean_of_its_times() -> None:
+    costs = replace(FREE, driver=0.1, driver_behind=1e-5)
+    found = carried(costs, workers=1_000, trials=100_000, seconds=1)
+    assert found.driver == pytest.approx(1.0, rel=0.01)
+    assert found.hours * 3600 == pytest.approx(100_000 * (0.1 + 1e-5 * 50_000), rel=0.02)
+
+
+def test_more_of_any_cost_never_helps() -> None:
+    some = replace(FREE, driver=0.02, head=0.01, gap=0.05, reads=5, writes=5, compact=0.1, head_worker=1e-3)
+    for name in ("driver", "head", "gap", "writes", "compact", "head_worker"):
+        found = [
+            carried(replace(some, **{name: getattr(some, name) * factor}), workers=400, trials=20_000, seconds=10)
+            for factor in (1, 2, 4)
+        ]
+        assert all(more.efficiency <= less.efficiency + 1e-3 for less, more in pairwise(found)), name
