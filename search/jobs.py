@@ -35,8 +35,8 @@ PYTHON = "${PRUNEFRONT_PYTHON:-python3}"
 SPEC = "PRUNEFRONT_SPEC"
 NAME, FOLDER, CODE = "prunefront.study", "prunefront.folder", "prunefront.code"
 """What a job's metadata say of its study."""
-STOP_SECONDS = 120
-"""A stopped job has so long to end its epochs and write; Ray's own three seconds are less than one epoch."""
+STOP_SECONDS = 600
+"""A stopped job has so long to let its epochs end and to write; Ray's own three seconds are less than one epoch."""
 ASK_SECONDS = 120.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OURS = "prunefront-"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from analysis import table
 from analysis.errors import WorkFailed
@@ -64,6 +66,7 @@ def run_rest(
         logged(spec.search.loggers, folder, progress),
     ):
         from search.claims import RayClaims
+        from search.halt import gently, keep, kept
         from search.proposals import Proposals
         from search.tuning import search
         from search.worker import Place, dense_network
@@ -90,12 +93,14 @@ def run_rest(
             time_limit=spec.search.time_limit,
         )
         if progress.dense is None or progress.dense["state"] != "complete":
-            progress.dense = dense_network(
-                place,
-                share=share,
-                on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
-                say=say_once,
-            )
+            with gently(is_here=address is None) as halt:
+                progress.dense = dense_network(
+                    place,
+                    share=share,
+                    on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
+                    say=say_once,
+                    halt=halt,
+                )
         if progress.dense["state"] != "complete":
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
         progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
@@ -137,6 +142,8 @@ def run_rest(
             caution=say_once,
         )
 
+        proposals.take_up(kept(folder))
+
         def begun_again(recipe: Flat) -> None:
             parsed = Recipe.parse(recipe, place.experiment, where="search")
             # A trial that has a row was ended for its time: the row says so.
@@ -158,4 +165,10 @@ def run_rest(
                 proposals.workers = at_once()
                 counted = time.monotonic()
 
-        search(place, proposals, share=share, folder=tune_folder, turn=turn, begun_again=begun_again, moved=moved)
+        with gently(is_here=address is None) as halt:
+            heard: dict[str, Any] = {"turn": turn, "begun_again": begun_again, "moved": moved}
+            try:
+                search(place, proposals, share=share, folder=tune_folder, halt=halt, **heard)
+            finally:
+                with suppress(OSError):
+                    keep(folder, proposals.unfinished)

@@ -15,6 +15,7 @@ from ray.air._internal import usage
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.errors import WorkFailed
+from search.halt import Halt
 from search.proposals import Proposals
 from search.resources import Share
 from search.restarts import losses_of_ray
@@ -40,6 +41,8 @@ class _Scheduler(FIFOScheduler):
         self._proposals = proposals
         self.left: set[str] = set()
         """Tune's names of trials whose machine is taken away, and that are to go on elsewhere."""
+        self.halted: set[str] = set()
+        """Of those that were left since the search was asked to end."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         if "left" in result:
@@ -52,6 +55,8 @@ class _Scheduler(FIFOScheduler):
     def _goes_elsewhere(self, trial: Any, mark: list[Any]) -> None:
         """Note where to go on; the worker raises next, which ends it, and is none of the trial's failures."""
         self.left.add(trial.trial_id)
+        if self._proposals.is_halted:
+            self.halted.add(trial.trial_id)
         trial.run_metadata.num_failures -= 1
         if mark:
             training, epoch = mark
@@ -81,11 +86,13 @@ class _Beat(tune.Callback):
         turn: Callable[[], None],
         *,
         left: set[str],
+        halt: Halt,
         begun_again: Callable[[Flat], None],
         moved: Callable[[Flat], None],
     ) -> None:
         self.last_error = ""
         self._left = left
+        self._halt = halt
         self._moved = moved
         self._turn = turn
         self._begun_again = begun_again
@@ -97,7 +104,8 @@ class _Beat(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         if trial.trial_id in self._left:
             self._left.remove(trial.trial_id)
-            self._moved(trial.config["recipe"])
+            if not self._halt.is_asked:
+                self._moved(trial.config["recipe"])
         else:
             self._begun_again(trial.config["recipe"])
 
@@ -131,13 +139,14 @@ def search(
     turn: Callable[[], None],
     begun_again: Callable[[Flat], None],
     moved: Callable[[Flat], None],
+    halt: Halt,
 ) -> None:
     """Run trials until the proposals end, each with its ``share`` of a machine.
 
     ``turn`` is called all along, ``folder`` takes Tune's own files.
 
     ``begun_again`` is called with the recipe of a trial whose worker died, ``moved`` of one that left a machine which
-    is being taken away; another worker takes both over.
+    is being taken away; another worker takes both over. ``halt`` ends the search once every trial was left.
 
     Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
@@ -150,13 +159,17 @@ def search(
                 f"{LOSSES} workers died one after another, the last of {beat.last_error or 'no known error'}: "
                 f"is there enough memory for {proposals.workers} of them?"
             )
+        if halt.is_asked:
+            proposals.is_halted = True
+            if scheduler.halted.issuperset(proposals.under_way):
+                raise KeyboardInterrupt
         turn()
         if proposals.is_over:
             # Tune's own way ends with a last snapshot and a table of all trials, of which nobody reads either.
             raise _Over
 
     scheduler = _Scheduler(proposals)
-    beat = _Beat(watch, left=scheduler.left, begun_again=begun_again, moved=moved)
+    beat = _Beat(watch, left=scheduler.left, halt=halt, begun_again=begun_again, moved=moved)
     # Else Tune starts one worker at a time; a trial that ends before the next is there takes that one's trial over,
     # and it is ended and started anew: with short trials for ever.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_AT_ONCE)

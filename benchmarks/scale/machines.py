@@ -109,10 +109,10 @@ class Machines:
 
     def head(self) -> Iterator[tuple[int, str]]:
         """The head's processes and who they are; without its first one and its sshd."""
-        own = os.readlink(f"/proc/{self._made['head'].pid}/ns/net")
+        own = Path(f"/proc/{self._made['head'].pid}/ns/net").readlink()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if os.readlink(process / "ns/net") != own:
+                if (process / "ns/net").readlink() != own:
                     continue
                 line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 if "ray" in line or "benchmarks" in line or "prunefront" in line:

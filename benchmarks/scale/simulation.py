@@ -70,12 +70,11 @@ def ring(
             place = 0
             if ended == unseen:
                 since, paused, busy = now, 0.0, [0.0] * len(stations)
-        if place == 0:
-            if pauses is not None and max(free[0], now) >= due:
-                took = pauses.seconds(served[0])
-                free[0] = max(free[0], now) + took
-                paused += took
-                due = free[0] + max(pauses.every, took / pauses.share - took)
+        if place == 0 and pauses is not None and max(free[0], now) >= due:
+            took = pauses.seconds(served[0])
+            free[0] = max(free[0], now) + took
+            paused += took
+            due = free[0] + max(pauses.every, took / pauses.share - took)
         if place == len(stations):
             heapq.heappush(events, (now + work(ended), next(numbers), place + 1))
             continue

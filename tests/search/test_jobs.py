@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.epochs import counted
 from analysis.errors import WrongInput
 from search.jobs import _own_lines, check_address, check_name
 from tests.search.dashboard import Dashboard, dashboard
@@ -115,6 +116,42 @@ def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dash
     after = {str(row["trial"]): row for row in rows(cluster, "second")}
     assert len(after) == 6
     assert {trial: after[trial] for trial in before} == before
+
+
+@pytest.mark.slow
+def test_stopping_lets_running_epochs_end_and_resuming_runs_none_of_them_again(
+    cluster: Dashboard, tmp_path: Path
+) -> None:
+    travelling_network(tmp_path)
+    slow(tmp_path, seconds=0.5)
+    given = {**SPEC, **OWN, "dense": {"epochs": 3}, "recovery": {"epochs": 6}, "checkpoint_every": 100}
+    given["search"] = {**SEARCH, "sampler": "random", "trials": 6}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(given))
+    prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "third")
+    study = cluster.studies / "third"
+
+    def epochs() -> int:
+        return counted(study).executed if (study / "epochs").is_dir() else 0
+
+    wait_until(lambda: epochs() >= 1, seconds=LIMIT, what="a first epoch of the dense network")
+    prunefront(cluster, tmp_path, "stop", "third")
+    assert not list(study.glob("rows/*"))
+    assert len(list(study.glob("left/*"))) == 1
+    prunefront(cluster, tmp_path, "resume", "third")
+    wait_until(lambda: epochs() >= 3 + 6 + 2, seconds=LIMIT, what="epochs of trials")
+    began = epochs()
+    said = prunefront(cluster, tmp_path, "stop", "third")
+    assert "the study third has stopped" in said
+    assert len(list(study.glob("left/*"))) >= 2
+    assert len(json.loads((study / "left.json").read_text())) == 2
+    assert epochs() < 3 + 6 * 6
+    print(began, epochs(), sorted(path.name[-4:] for path in study.glob("left/*")))
+    slow(tmp_path, seconds=0)
+    prunefront(cluster, tmp_path, "resume", "third")
+    assert "6 trials are in" in prunefront(cluster, tmp_path, "logs", "third", "--follow")
+    assert {row["state"] for row in rows(cluster, "third")} == {"complete"}
+    assert counted(study).executed == counted(study).needed == 3 + 6 * 6
+    assert json.loads((study / "left.json").read_text()) == []
 
 
 def test_what_cannot_be_is_said_in_one_line(cluster: Dashboard, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A trial that leaves its machine after an epoch, and goes on elsewhere as if it had not."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from analysis.epochs import counted
 from tests.trial import tiny
 from trial.experiment import Experiment
-from trial.leaving import Left
+from trial.leaving import Left, note, noted
 from trial.plan import ended
 from trial.recipe import Recipe
 from trial.rows import Row
@@ -39,11 +40,11 @@ class Notices:
         return self._asked % self._every == 0
 
 
-def opened(study: Path, schedule: str, **settings: Any) -> Workbench:
+def opened(study: Path, schedule: str, *, dense: int = 1, **settings: Any) -> Workbench:
     given = {
         "network": tiny.NETWORK,
         "data": {"name": "digits", "images": 60, "validation": 20},
-        "dense": {"epochs": 1, "rate": 0.05, "batch": 16},
+        "dense": {"epochs": dense, "rate": 0.05, "batch": 16},
         "sparsity": {"epochs": 4, "rate": 0.05, "batch": 16},
         "recovery": {"epochs": 5, "rate": 0.02, "batch": 16, "schedule": schedule},
         "checkpoint_every": 20,
@@ -97,7 +98,34 @@ def test_who_does_not_know_where_a_trial_was_left_begins_at_its_last_checkpoint(
     with pytest.raises(Left) as left:
         bench.run(recipe)
     assert left.value.epoch == 3
+    shutil.rmtree(tmp_path / "left")
     stays = opened(tmp_path, "one-cycle")
     assert stays.run(recipe)["state"] == "complete"
     epochs = counted(tmp_path)
     assert epochs.executed - epochs.needed == 3
+
+
+def test_whoever_opens_the_study_later_goes_on_where_trials_and_the_dense_network_were_left(tmp_path: Path) -> None:
+    with pytest.raises(Left) as left:
+        opened(tmp_path, "one-cycle", dense=3, leaves=Notices(2)).dense()
+    assert left.value.epoch == 2
+    row = opened(tmp_path, "one-cycle", dense=3).dense()
+    whole = opened(tmp_path / "stays", "one-cycle", dense=3).dense()
+    assert outcome(row) | {"study": ""} == outcome(whole) | {"study": ""}
+    bench = opened(tmp_path, "one-cycle", dense=3, leaves=Notices(3))
+    recipe = Recipe.parse(FILTER, bench.experiment, where="test")
+    with pytest.raises(Left):
+        bench.run(recipe)
+    assert opened(tmp_path, "one-cycle", dense=3).run(recipe)["state"] == "complete"
+    epochs = counted(tmp_path)
+    assert epochs.executed == epochs.needed == 3 + 5
+
+
+def test_what_is_no_note_of_a_training_is_passed_over(tmp_path: Path) -> None:
+    assert noted(tmp_path) == {}
+    note(tmp_path, Left("a" * 64, 3))
+    note(tmp_path, Left("a" * 64, 12))
+    note(tmp_path, Left("a" * 64, 3))
+    for name in ("b-", "-", "c", "d-1.5", ".hidden", "e-x"):
+        (tmp_path / "left" / name).touch()
+    assert {training: sorted(epochs) for training, epochs in noted(tmp_path).items()} == {"a" * 64: [3, 12]}
