@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-import ray
-
 from search.space import Flat
 from trial.store import write_durably
 
@@ -95,4 +93,6 @@ def _tell() -> None:
 
 def _key() -> bytes:
     """One of this search's own: driver and workers are one job of Ray's."""
+    import ray
+
     return f"prunefront-halt-{ray.get_runtime_context().get_job_id()}".encode()

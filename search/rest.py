@@ -12,6 +12,7 @@ from analysis import table
 from analysis.errors import WorkFailed
 from analysis.object_path import ObjectPath
 from search.followers import logged
+from search.halt import gently, keep, kept
 from search.order import Order
 from search.outcomes import recipe_told
 from search.progress import Progress
@@ -64,9 +65,9 @@ def run_rest(
     with (
         session(workers=int(own.cpus), address=address, say=progress.say) as tune_folder,
         logged(spec.search.loggers, folder, progress),
+        gently(is_here=address is None) as halt,
     ):
         from search.claims import RayClaims
-        from search.halt import gently, keep, kept
         from search.proposals import Proposals
         from search.tuning import search
         from search.worker import Place, dense_network
@@ -93,14 +94,13 @@ def run_rest(
             time_limit=spec.search.time_limit,
         )
         if progress.dense is None or progress.dense["state"] != "complete":
-            with gently(is_here=address is None) as halt:
-                progress.dense = dense_network(
-                    place,
-                    share=share,
-                    on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
-                    say=say_once,
-                    halt=halt,
-                )
+            progress.dense = dense_network(
+                place,
+                share=share,
+                on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
+                say=say_once,
+                halt=halt,
+            )
         if progress.dense["state"] != "complete":
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
         progress.say(f"dense network: val_accuracy={progress.dense['val_accuracy']:.3f}")
@@ -165,10 +165,9 @@ def run_rest(
                 proposals.workers = at_once()
                 counted = time.monotonic()
 
-        with gently(is_here=address is None) as halt:
-            heard: dict[str, Any] = {"turn": turn, "begun_again": begun_again, "moved": moved}
-            try:
-                search(place, proposals, share=share, folder=tune_folder, halt=halt, **heard)
-            finally:
-                with suppress(OSError):
-                    keep(folder, proposals.unfinished)
+        heard: dict[str, Any] = {"turn": turn, "begun_again": begun_again, "moved": moved}
+        try:
+            search(place, proposals, share=share, folder=tune_folder, halt=halt, **heard)
+        finally:
+            with suppress(OSError):
+                keep(folder, proposals.unfinished)

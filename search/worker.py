@@ -163,11 +163,13 @@ def dense_network(
     """
     with_gpu: Any = {"num_cpus": share.cpu, "num_gpus": 1 if share.gpu else 0}
     task: Any = ray.remote(**with_gpu, num_returns="streaming", max_retries=1)(_dense)
-    while (row := _dense_row(task.remote(place), on_epoch=on_epoch, say=say)) is None:
+    while True:
+        row = _dense_row(task.remote(place), on_epoch=on_epoch, say=say)
         if halt.is_asked:
             raise KeyboardInterrupt
+        if row is not None:
+            return row
         say("a machine is about to be taken away: the dense network's training goes on elsewhere")
-    return row
 
 
 def _dense_row(made: Any, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row | None:

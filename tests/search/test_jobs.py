@@ -124,7 +124,7 @@ def test_stopping_lets_running_epochs_end_and_resuming_runs_none_of_them_again(
 ) -> None:
     travelling_network(tmp_path)
     slow(tmp_path, seconds=0.5)
-    given = {**SPEC, **OWN, "dense": {"epochs": 3}, "recovery": {"epochs": 6}, "checkpoint_every": 100}
+    given = {**SPEC, **OWN, "dense": {"epochs": 12}, "recovery": {"epochs": 6}, "checkpoint_every": 100}
     given["search"] = {**SEARCH, "sampler": "random", "trials": 6}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(given))
     prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "third")
@@ -135,22 +135,22 @@ def test_stopping_lets_running_epochs_end_and_resuming_runs_none_of_them_again(
 
     wait_until(lambda: epochs() >= 1, seconds=LIMIT, what="a first epoch of the dense network")
     prunefront(cluster, tmp_path, "stop", "third")
-    assert not list(study.glob("rows/*"))
+    assert not list(study.glob("rows/*")), prunefront(cluster, tmp_path, "logs", "third")
     assert len(list(study.glob("left/*"))) == 1
     prunefront(cluster, tmp_path, "resume", "third")
-    wait_until(lambda: epochs() >= 3 + 6 + 2, seconds=LIMIT, what="epochs of trials")
+    wait_until(lambda: epochs() >= 12 + 6 + 2, seconds=LIMIT, what="epochs of trials")
     began = epochs()
     said = prunefront(cluster, tmp_path, "stop", "third")
     assert "the study third has stopped" in said
     assert len(list(study.glob("left/*"))) >= 2
     assert len(json.loads((study / "left.json").read_text())) == 2
-    assert epochs() < 3 + 6 * 6
+    assert epochs() < 12 + 6 * 6
     print(began, epochs(), sorted(path.name[-4:] for path in study.glob("left/*")))
     slow(tmp_path, seconds=0)
     prunefront(cluster, tmp_path, "resume", "third")
     assert "6 trials are in" in prunefront(cluster, tmp_path, "logs", "third", "--follow")
     assert {row["state"] for row in rows(cluster, "third")} == {"complete"}
-    assert counted(study).executed == counted(study).needed == 3 + 6 * 6
+    assert counted(study).executed == counted(study).needed == 12 + 6 * 6
     assert json.loads((study / "left.json").read_text()) == []
 
 
