@@ -1,4 +1,4 @@
-"""What every worker begins with comes from an object store once for each machine: the first one to ask keeps it on disk.
+"""What all workers begin with comes from an object store once for each machine: the first to ask keeps it on its disk.
 
 Copies are named by their content's checksum, so that none is ever out of date. On a file system that machines share
 the system does this itself: what one process has read others find in memory.
