@@ -28,6 +28,8 @@ from trial.rows import Row, read, write
 __all__ = ["run_rest"]
 
 COMPACT_SECONDS = 10.0
+COMPACT_SHARE = 0.02
+"""Of the driver's time, at most: a compaction takes longer the more rows there are, and workers wait meanwhile."""
 COUNT_SECONDS = 5.0
 """Between two looks at who is in the cluster: a machine that joins needs as long again to start its first worker."""
 LOOKAHEAD = 16
@@ -153,14 +155,16 @@ def run_rest(
         def moved(recipe: Flat) -> None:
             progress.say(f"a machine is about to be taken away: {recipe_told(recipe)} goes on elsewhere")
 
-        compacted = counted = time.monotonic()
+        counted = time.monotonic()
+        compact_due = counted + COMPACT_SECONDS
 
         def turn() -> None:
-            nonlocal compacted, counted
+            nonlocal compact_due, counted
             progress.turn(proposals.running, list(proposals.under_way.values()))
-            if time.monotonic() - compacted > COMPACT_SECONDS:
+            if (began := time.monotonic()) > compact_due:
                 table.compact(folder, columns())
-                compacted = time.monotonic()
+                took = time.monotonic() - began
+                compact_due = began + max(COMPACT_SECONDS, took / COMPACT_SHARE)
             if address and spec.workers is None and time.monotonic() - counted > COUNT_SECONDS:
                 proposals.workers = at_once()
                 counted = time.monotonic()
