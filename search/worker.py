@@ -22,8 +22,9 @@ from warnings import warn
 import ray
 from ray import tune
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 from search.drain import Drain
+from search.environment import check_here
 from search.halt import Halt
 from search.resources import Share
 from search.restarts import RayLost, losses_of_ray
@@ -73,6 +74,10 @@ class Place:
         bench = Workbench(
             self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims, leaves=leaves
         )
+        try:
+            check_here()
+        except WrongInput as differing:
+            warn(str(differing), Notice, stacklevel=2)
         if ray.get_gpu_ids() and bench.device.type == "cpu":
             warn(
                 f"{socket.gethostname()} gives trials a GPU that torch does not see there: they run on its cores "
