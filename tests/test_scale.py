@@ -1,12 +1,14 @@
-"""The simulation behind docs/scale.md, against closed forms of queues."""
+"""What docs/scale.md is made of: a simulation, against closed forms of queues, and how measurements are read."""
 
 import math
 import random
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from benchmarks.scale import Searched, split, steady
 from benchmarks.scale.simulation import Costs, Pauses, carried, ring
 
 FREE = Costs(**dict.fromkeys(Costs.__dataclass_fields__, 0.0))
@@ -100,3 +102,26 @@ def test_more_of_any_cost_never_helps() -> None:
             for factor in (1, 2, 4)
         ]
         assert all(more.efficiency <= less.efficiency + 1e-3 for less, more in pairwise(found)), name
+
+
+def test_steady_efficiency_is_what_trials_are_worth_of_the_time_in_which_all_work() -> None:
+    # Two workers, trials of one second a quarter of a second apart; the second begins two seconds later.
+    first = [(1.25 * k, 1.25 * k + 1) for k in range(8)]
+    second = [(2 + 1.25 * k, 3 + 1.25 * k) for k in range(8)]
+    assert steady([first, first], seconds=1.0) == pytest.approx(8 / (8 + 7 * 0.25))
+    assert steady([first, second], seconds=1.0) == pytest.approx(0.8, abs=0.03)
+    # What a trial takes beyond its sleep is lost like what is between two.
+    longer = [(1.25 * k, 1.25 * k + 1.25) for k in range(8)]
+    assert steady([longer], seconds=1.0) == pytest.approx(0.8)
+    assert steady([[(0.0, 1.0)]], seconds=1.0) == 1.0
+
+
+def test_a_line_through_two_rates_tells_a_trials_cost_from_a_seconds() -> None:
+    def seen(rate: float) -> Searched:
+        return Searched(0, 0, 0, 0, 0, rate, {"head": 7_000 + 300 * rate}, {"driver": 0.05 + 0.02 * rate}, Counter())
+
+    trial, second = split(seen(2.0), seen(0.5))
+    assert trial.network == pytest.approx({"head": 300})
+    assert second.network == pytest.approx({"head": 7_000})
+    assert trial.cpu == pytest.approx({"driver": 0.02})
+    assert second.cpu == pytest.approx({"driver": 0.05})

@@ -66,7 +66,7 @@ def figures() -> Iterator[str]:
         long = _searched(found, 4, LONG_SECONDS, LONG_TRIALS)
         real = _real(found)
     loop = _loop()
-    per_trial, per_second = _split(searches[4], long)
+    per_trial, per_second = split(searches[4], long)
     yield _network(per_trial, per_second, idle)
     yield _head(per_trial, per_second, searches[4], idle)
     yield real.told
@@ -182,7 +182,7 @@ def _rates(before: Taken, after: Taken, seconds: float) -> tuple[dict[str, float
     return network, {name: max(0.0, count - before.cpu[name]) / seconds for name, count in after.cpu.items()}
 
 
-def _split(short: Searched, long: Searched) -> tuple[Searched, Searched]:
+def split(short: Searched, long: Searched) -> tuple[Searched, Searched]:
     """What a trial costs, and what a second costs with four workers: the line through two rates of trials."""
     apart = short.rate - long.rate
 
