@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,8 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 from benchmarks.scale.machines import NODES, Machines, Taken, machines
-from benchmarks.scale.simulation import Costs, carried, without
+from benchmarks.scale.page import costs_told, moves, scales
+from benchmarks.scale.simulation import Costs
 from tests.search.hosts import SHARED, why_not
 
 SECONDS, LONG_SECONDS = 2.0, 8.0
@@ -27,9 +28,6 @@ TRIALS = 14
 LONG_TRIALS = 5
 REAL = 24
 IDLE_SECONDS = 8.0
-TRIAL_SECONDS = (30, 300)
-GPUS = (1, 4, 64, 256, 1_000)
-MANY = 1_000_000
 TARGET = 0.95
 LIMIT = 400.0
 REAL_SPEC = {
@@ -72,8 +70,10 @@ def figures() -> Iterator[str]:
     yield real.told
     yield loop.told
     costs = _costs(per_trial, per_second, searches[4], real, loop)
-    yield "costs: " + json.dumps({name: float(f"{value:.3g}") for name, value in asdict(costs).items()})
-    yield from table(costs)
+    yield "costs: " + costs_told(costs)
+    for title, *rows in (scales(costs), moves(costs)):
+        for row in rows:
+            yield "simulated: " + ", ".join(f"{name} {said}" for name, said in zip(title, row, strict=True))
 
 
 @dataclass(frozen=True)
@@ -333,23 +333,3 @@ def _costs(trial: Searched, second: Searched, busy: Searched, real: Real, loop: 
         memory=1e6 * loop.megabytes,
         memory_row=1e3 * loop.kilobytes,
     )
-
-
-def table(costs: Costs) -> Iterator[str]:
-    """A line for each scale: how well a million trials run there, and how much of each part they take."""
-    for seconds in TRIAL_SECONDS:
-        for gpus in GPUS:
-            found = carried(costs, workers=gpus, trials=MANY, seconds=seconds)
-            parts = {
-                field.name: getattr(found, field.name)
-                for field in fields(found)
-                if field.name not in {"hours", "memory"}
-            }
-            shares = ", ".join(f"{name} {value:.3f}" for name, value in parts.items())
-            yield (
-                f"simulated: {gpus:,} GPUs, trials of {seconds} s, {MANY:,} of them: {found.hours / 24:,.1f} days, "
-                f"{shares}, driver's memory {found.memory / 1e9:.1f} GB"
-            )
-    for name, factor in (("driver", 0.5), ("compact_row", 0.0), ("head_worker", 0.5), ("head", 0.5)):
-        found = carried(without(costs, **{name: factor}), workers=1_000, trials=MANY, seconds=TRIAL_SECONDS[0])
-        yield f"simulated: 1,000 GPUs, trials of 30 s, with {factor:g} of {name}: efficiency {found.efficiency:.3f}"

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 __all__ = ["Carried", "Costs", "Pauses", "Ran", "carried", "ring"]
 
@@ -186,8 +186,3 @@ def carried(costs: Costs, *, workers: int, trials: int, seconds: float) -> Carri
         network=(costs.head_bytes * rate + costs.head_worker_bytes * workers) / NETWORK,
         memory=costs.memory + costs.memory_row * trials,
     )
-
-
-def without(costs: Costs, **changes: float) -> Costs:
-    """The same costs but for some, multiplied by so much: what a setting would move."""
-    return replace(costs, **{name: getattr(costs, name) * factor for name, factor in changes.items()})
