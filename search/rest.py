@@ -144,7 +144,8 @@ def run_rest(
             caution=say_once,
         )
 
-        proposals.take_up(kept(folder))
+        begun = kept(folder)
+        proposals.take_up(begun)
 
         def begun_again(recipe: Flat) -> None:
             parsed = Recipe.parse(recipe, place.experiment, where="search")
@@ -173,5 +174,6 @@ def run_rest(
         try:
             search(place, proposals, share=share, folder=tune_folder, halt=halt, **heard)
         finally:
-            with suppress(OSError):
-                keep(folder, proposals.unfinished)
+            if begun or proposals.unfinished:
+                with suppress(OSError):
+                    keep(folder, proposals.unfinished)

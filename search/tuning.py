@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 from ray.air._internal import usage
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.errors import WorkFailed
@@ -79,11 +80,14 @@ class _Over(Exception):
 
 
 class _Beat(tune.Callback):
-    """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search."""
+    """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search.
+
+    It gets all of Tune's trials.
+    """
 
     def __init__(
         self,
-        turn: Callable[[], None],
+        turn: Callable[[list[Any]], None],
         *,
         left: set[str],
         halt: Halt,
@@ -127,7 +131,7 @@ class _Beat(tune.Callback):
         kept.last_result = {name: kept.last_result[name] for name in ("training_iteration", "trial_id")}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
-        self._turn()
+        self._turn(trials)
 
 
 def search(
@@ -146,12 +150,12 @@ def search(
     ``turn`` is called all along, ``folder`` takes Tune's own files.
 
     ``begun_again`` is called with the recipe of a trial whose worker died, ``moved`` of one that left a machine which
-    is being taken away; another worker takes both over. ``halt`` ends the search once every trial was left.
+    is being taken away; another worker takes both over. ``halt`` ends the search once every trial that runs was left.
 
     Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
 
-    def watch() -> None:
+    def watch(trials: list[Any]) -> None:
         if proposals.broken is not None:
             raise proposals.broken
         if proposals.lost_in_a_row >= LOSSES:
@@ -161,7 +165,8 @@ def search(
             )
         if halt.is_asked:
             proposals.is_halted = True
-            if scheduler.halted.issuperset(proposals.under_way):
+            # One that waits for a machine has nothing to lose.
+            if scheduler.halted.issuperset(trial.trial_id for trial in trials if trial.status == Trial.RUNNING):
                 raise KeyboardInterrupt
         turn()
         if proposals.is_over:
