@@ -30,6 +30,7 @@ REAL = 24
 IDLE_SECONDS = 8.0
 TARGET = 0.95
 LIMIT = 400.0
+OF_TRIALS = ("/rows/", "/curves/", "/stages/", "/epochs/")
 REAL_SPEC = {
     "network": {"name": "seed-cnn", "width": 0.0625},
     "data": {"name": "digits", "images": 200, "validation": 40},
@@ -229,7 +230,7 @@ class Real:
     writes: float
     kilobytes: float
     head_kilobytes: float
-    """More than a sleeping trial's: the claims on stages are among it."""
+    """With claims on stages, and with what the search's start sends to the nodes."""
     told: str
 
 
@@ -238,16 +239,21 @@ def _real(found: Machines) -> Real:
     spec = f"{SHARED}/real.yaml"
     found.here(spec).write_text(json.dumps(REAL_SPEC))
     found.run("head", "python", "-c", MADE)
-    counts, network = [], []
+    counts: list[list[tuple[str, str]]] = []
+    network: list[dict[str, int]] = []
     for trials in (len(NODES), REAL):
         before, since = found.requests(), found.taken()
         words = ["run", spec, "--study", "s3://bucket/real", "--address", found.address, "--trials", str(trials)]
         found.run("head", "python", "-m", "prunefront", *words)
-        counts.append(Counter(found.requests()[len(before) :]))
+        counts.append(found.requests()[len(before) :])
         network.append({name: count - since.network[name] for name, count in found.taken().network.items()})
     # The first search has the dense network and what a search costs at its start; the second reads the first's rows.
     more = REAL - len(NODES)
-    each = {method: counts[1][method] / more for method in sorted(counts[1])}
+    own = Counter(
+        method for method, path in counts[1] if any(part in path for part in OF_TRIALS) and "list" not in path
+    )
+    each = {method: count / more for method, count in sorted(own.items())}
+    others = len(counts[1]) - sum(own.values())
     writes = sum(each.get(method, 0.0) for method in ("PUT", "POST", "DELETE"))
     store = network[1]["store"] / more
     told = ", ".join(f"{count:.1f} {method}" for method, count in each.items())
@@ -256,9 +262,10 @@ def _real(found: Machines) -> Real:
         writes=writes,
         kilobytes=store / 1e3,
         head_kilobytes=network[1]["head"] / more / 1e3,
-        told=f"storage: a trial asks for {told} ({more} real trials of one epoch on {len(NODES)} nodes, the search's "
-        f"own requests among them), {store / 1e3:.0f} kB of a network of 9,000 weights; the first {len(NODES)} trials "
-        f"and the dense network {sum(counts[0].values())} requests in all",
+        told=f"storage: a trial asks for {told} of rows, curves, stages and epochs ({more} real trials of one epoch on "
+        f"{len(NODES)} nodes), their search for {others} more in all; {store / 1e3:.0f} kB a trial to and from the store, "
+        f"of a network of 9,000 weights, and {network[1]['head'] / more / 1e3:.0f} kB through the head, with the search's "
+        f"start; the first {len(NODES)} trials with the dense network {len(counts[0])} requests in all",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -118,10 +119,10 @@ class Machines:
                 if "ray" in line or "benchmarks" in line or "prunefront" in line:
                     yield int(process.name), next((kind for part, kind in KINDS.items() if part in line), AGENTS)
 
-    def requests(self) -> list[str]:
-        """The method of every request that the store has answered, by its own log."""
-        lines = self._log.read_text(errors="replace").splitlines()
-        return [line.partition('"')[2].partition(" ")[0] for line in lines if "HTTP/1" in line]
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and path of every request that the store has answered, by its own log."""
+        found = re.findall(r'"(?:\x1b\[[0-9;]*m)*([A-Z]+) (\S+) HTTP/1', self._log.read_text(errors="replace"))
+        return [(str(method), str(path)) for method, path in found]
 
 
 def _bytes(host: Host) -> int:
