@@ -263,9 +263,9 @@ def _real(found: Machines) -> Real:
         kilobytes=store / 1e3,
         head_kilobytes=network[1]["head"] / more / 1e3,
         told=f"storage: a trial asks for {told} of rows, curves, stages and epochs ({more} real trials of one epoch on "
-        f"{len(NODES)} nodes), their search for {others} more in all; {store / 1e3:.0f} kB a trial to and from the store, "
-        f"of a network of 9,000 weights, and {network[1]['head'] / more / 1e3:.0f} kB through the head, with the search's "
-        f"start; the first {len(NODES)} trials with the dense network {len(counts[0])} requests in all",
+        f"{len(NODES)} nodes), their search for {others} more in all; {store / 1e3:.0f} kB a trial to and from the "
+        f"store, of a network of 9,000 weights, and {network[1]['head'] / more / 1e3:.0f} kB through the head, with the "
+        f"search's start; the first {len(NODES)} trials with the dense network {len(counts[0])} requests in all",
     )
 
 
