@@ -264,7 +264,7 @@ def _real(found: Machines) -> Real:
         head_kilobytes=network[1]["head"] / more / 1e3,
         told=f"storage: a trial asks for {told} of rows, curves, stages and epochs ({more} real trials of one epoch on "
         f"{len(NODES)} nodes), their search for {others} more in all; {store / 1e3:.0f} kB a trial to and from the "
-        f"store, of a network of 9,000 weights, and {network[1]['head'] / more / 1e3:.0f} kB through the head, with the "
+        f"store, of a network of 9,000 weights; {network[1]['head'] / more / 1e3:.0f} kB through the head, with the "
         f"search's start; the first {len(NODES)} trials with the dense network {len(counts[0])} requests in all",
     )
 
