@@ -282,7 +282,6 @@ class Loop:
     """What the driver takes of its one thread."""
 
     trial: float
-    behind: float
     megabytes: float
     kilobytes: float
     compact: float
@@ -296,16 +295,12 @@ def _loop() -> Loop:
 
     trials = 600
     found: dict[str, Any] = _alone("ours", "--trials", str(trials), "--sampler", "tpe")
-    half = len(found["driver_cpu"]) // 2
-    cpu = found["driver_cpu"]
-    # By tenths: the second half against the first, past the workers' start.
-    early, late = sum(cpu[1:half]) / (half - 1), sum(cpu[half:]) / (len(cpu) - half)
-    behind = max(0.0, (late - early) / (trials / 2))
+    cpu = found["driver_cpu"][1:]  # by tenths; the first one has the workers' start
+    early = sum(cpu) / len(cpu)
     few, many = compacting(1_000), compacting(10_000)
     row = (many - few) / 9_000
     return Loop(
         trial=early,
-        behind=behind,
         megabytes=found["megabytes"],
         kilobytes=MEMORY_ROW / 1e3,
         compact=max(0.0, few - 1_000 * row),
@@ -326,7 +321,7 @@ def _costs(trial: Searched, second: Searched, busy: Searched, real: Real, loop: 
     return Costs(
         driver=loop.trial,
         driver_beside=0.0,
-        driver_behind=loop.behind,
+        driver_behind=0.0,  # ten thousand trials showed none: benchmarks/results/search.txt
         head=sum(taken for kind, taken in trial.cpu.items() if kind not in own),
         head_worker=sum(taken for kind, taken in second.cpu.items() if kind not in own) / len(NODES),
         compact=loop.compact,
