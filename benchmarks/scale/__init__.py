@@ -17,7 +17,7 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any
 
-from benchmarks.scale.machines import NODES, Machines, Taken, machines
+from benchmarks.scale.cluster import NODES, Machines, Taken, machines
 from benchmarks.scale.page import costs_told, moves, scales
 from benchmarks.scale.simulation import Costs
 from tests.search.hosts import SHARED, why_not
