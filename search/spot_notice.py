@@ -151,7 +151,7 @@ def _node_here(address: str) -> str:
     loaded(address=address)
     from ray._private.services import get_node_ip_address
 
-    own = get_node_ip_address(address)
+    own: str = get_node_ip_address(address)  # type: ignore[no-untyped-call]
     until = time.monotonic() + JOIN_SECONDS
     while not (found := [node for node, where in _alive(address).items() if where == own]):
         if time.monotonic() > until:
