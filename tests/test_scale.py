@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.scale import Searched, split, steady
+from benchmarks.scale.page import PAGE, RESULTS, filled, moves, scales
 from benchmarks.scale.simulation import Costs, Pauses, carried, ring
 
 FREE = Costs(**dict.fromkeys(Costs.__dataclass_fields__, 0.0))
@@ -125,3 +126,18 @@ def test_a_line_through_two_rates_tells_a_trials_cost_from_a_seconds() -> None:
     assert second.network == pytest.approx({"head": 7_000})
     assert trial.cpu == pytest.approx({"driver": 0.02})
     assert second.cpu == pytest.approx({"driver": 0.05})
+
+
+def test_the_page_says_what_the_results_say() -> None:
+    assert PAGE.read_text() == filled(PAGE.read_text(), RESULTS.read_text())
+
+
+def test_what_fills_up_first_is_named() -> None:
+    title, *rows = scales(replace(FREE, driver=0.05))
+    of = {(row[0], row[1]): dict(zip(title, row, strict=True)) for row in rows}
+    assert of["1,000", "30 s"]["first to fill up"] == "**driver**"
+    assert of["1,000", "30 s"]["efficiency"] == "0.600"  # 1 / .05 of 1000 / 30 a second
+    assert of["4", "300 s"]["first to fill up"] == "driver, far off"
+    moved = {row[0]: row[2] for row in moves(replace(FREE, driver=0.05))[1:]}
+    assert moved["as it is"] == "0.600"
+    assert all(float(efficiency) >= 0.6 for efficiency in moved.values())
