@@ -71,7 +71,7 @@ def figures() -> Iterator[str]:
     yield _head(per_trial, per_second, searches[4], idle)
     yield real.told
     yield loop.told
-    costs = _costs(per_trial, per_second, searches[4], real, loop)
+    costs = _costs(per_trial, per_second, idle, searches[4], real, loop)
     yield "costs: " + costs_told(costs)
     for title, *rows in (scales(costs), moves(costs)):
         for row in rows:
@@ -316,7 +316,7 @@ MEMORY_ROW = 14e3
 """Bytes of the driver for each trial that has ended: benchmarks/results/search.txt, from 1,000 to 10,000 trials."""
 
 
-def _costs(trial: Searched, second: Searched, busy: Searched, real: Real, loop: Loop) -> Costs:
+def _costs(trial: Searched, second: Searched, idle: Searched, busy: Searched, real: Real, loop: Loop) -> Costs:
     """What was measured, by the simulation's names."""
     own = {"driver"}
     return Costs(
@@ -324,7 +324,11 @@ def _costs(trial: Searched, second: Searched, busy: Searched, real: Real, loop: 
         driver_beside=0.0,
         driver_behind=0.0,  # ten thousand trials showed none: benchmarks/results/search.txt
         head=sum(taken for kind, taken in trial.cpu.items() if kind not in own),
-        head_worker=sum(taken for kind, taken in second.cpu.items() if kind not in own) / len(NODES),
+        head_idle=sum(idle.cpu.values()),
+        head_worker=max(
+            0.0, sum(taken for kind, taken in second.cpu.items() if kind not in own) - sum(idle.cpu.values())
+        )
+        / len(NODES),
         compact=loop.compact,
         compact_row=loop.compact_row,
         gap=busy.gap,

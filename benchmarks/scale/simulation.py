@@ -98,6 +98,8 @@ class Costs:
     """More of it for each trial that has ended."""
     head: float
     """Of a core, of Ray's processes on the head."""
+    head_idle: float
+    """Of a core in each second, of the same, whoever is there."""
     head_worker: float
     """Of a core in each second, of the same, for each worker there is."""
     compact: float
@@ -156,7 +158,8 @@ def carried(costs: Costs, *, workers: int, trials: int, seconds: float) -> Carri
     """
     requests = REQUEST_SECONDS * (costs.reads + costs.writes)
     # Looks and beats come whether or not trials end; the head's cores serve trials in what they leave.
-    left = max(1e-3, 1 - costs.head_worker * workers / HEAD_CORES)
+    background = (costs.head_idle + costs.head_worker * workers) / HEAD_CORES
+    left = max(1e-3, 1 - background)
     store = max(costs.reads / READS, costs.writes / WRITES)
     stretch = trials / STRETCHES
     sample = max(SAMPLE, 4 * workers)
@@ -170,18 +173,19 @@ def carried(costs: Costs, *, workers: int, trials: int, seconds: float) -> Carri
             sample,
             work=constant(costs.gap + requests + seconds),
             stations=(constant(driver), constant(costs.head / HEAD_CORES / left), constant(store)),
-            pauses=Pauses(constant(pause), every=COMPACT_EVERY, share=COMPACT_SHARE),
             unseen=2 * workers,
             is_spread=True,
         )
-        took += ran.seconds * stretch / sample
-        busiest = max(busiest, ran.busy[0] + ran.paused)
+        # A pause is rarer than a sample is long. As if nobody worked meanwhile: a fiftieth of the time at most.
+        lost = pause / max(COMPACT_EVERY, pause / COMPACT_SHARE)
+        took += ran.seconds * stretch / sample / (1 - lost)
+        busiest = max(busiest, ran.busy[0] * (1 - lost) + lost)
     rate = sample / ran.seconds
     return Carried(
         hours=took / 3600,
         efficiency=trials * seconds / workers / took,
         driver=busiest,
-        head=costs.head * rate / HEAD_CORES + costs.head_worker * workers / HEAD_CORES,
+        head=costs.head * rate / HEAD_CORES + background,
         store=store * rate,
         network=(costs.head_bytes * rate + costs.head_worker_bytes * workers) / NETWORK,
         memory=costs.memory + costs.memory_row * trials,
