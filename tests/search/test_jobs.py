@@ -90,8 +90,9 @@ def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
 @pytest.mark.slow
 def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dashboard, tmp_path: Path) -> None:
     travelling_network(tmp_path)
-    slow(tmp_path, seconds=2.0)
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    slow(tmp_path, seconds=3.0)  # a trial outlasts a command's start on a busy machine
+    given = {**SPEC, **OWN, "recovery": {"epochs": 3}, "search": SEARCH}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(given))
     prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "second")
     wait_until(lambda: len(rows(cluster, "second")) >= 1, seconds=LIMIT, what="a first row")
     said = prunefront(cluster, tmp_path, "stop", "second")
