@@ -42,13 +42,28 @@ def submit(
     trials: Trials = None,
     workers: Workers = None,
     setting: Setting = None,
+    environment: Annotated[
+        str,
+        typer.Option(
+            help="check: refuse where torch, optuna and the like are of other releases than here; ship: have Ray "
+            "install these; any: take what is there."
+        ),
+    ] = "check",
     insecure: Insecure = False,
 ) -> None:
     """Start a search on a cluster as a job that outlives this terminal, and return at once."""
     from search import jobs_command
 
     given = settings(setting, trials=trials, workers=workers)
-    jobs_command.submit(spec, address=address, study=study, called=name, settings=given, insecure=insecure)
+    jobs_command.submit(
+        spec,
+        address=address,
+        study=study,
+        called=name,
+        settings=given,
+        insecure=insecure,
+        environment=environment,
+    )
 
 
 @app.command()

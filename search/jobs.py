@@ -8,6 +8,7 @@ so that nothing in anybody's folder takes the place of ours.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit
 
 from analysis.errors import WorkFailed, WrongInput
 from search import token
+from search.environment import PINNED, Environment, pinned, shipped
 from search.session import ENVIRONMENT, PACKAGES, packages
 
 __all__ = ["Jobs", "Study", "check_address", "check_name"]
@@ -33,10 +35,10 @@ STUDIES = "${PRUNEFRONT_STUDIES:-$HOME/studies}"
 """Where studies lie on a cluster, as the head's shell says it: the cluster's own setting, else the home folder."""
 PYTHON = "${PRUNEFRONT_PYTHON:-python3}"
 SPEC = "PRUNEFRONT_SPEC"
-NAME, FOLDER, CODE = "prunefront.study", "prunefront.folder", "prunefront.code"
+NAME, FOLDER, CODE, PACKAGED = "prunefront.study", "prunefront.folder", "prunefront.code", "prunefront.environment"
 """What a job's metadata say of its study."""
-STOP_SECONDS = 120
-"""A stopped job has so long to end its epochs and write; Ray's own three seconds are less than one epoch."""
+STOP_SECONDS = 600
+"""A stopped job has so long to let its epochs end and to write; Ray's own three seconds are less than one epoch."""
 ASK_SECONDS = 120.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OURS = "prunefront-"
@@ -55,6 +57,7 @@ class Study:
     """Seconds since 1970."""
     spec: str
     code: str
+    environment: Environment
 
     @property
     def is_running(self) -> bool:
@@ -121,7 +124,16 @@ class Jobs:
             logging.getLogger("ray").setLevel(logging.ERROR)  # after Ray has set its own
             self._client = JobSubmissionClient(self.address)
 
-    def submit(self, name: str, *, spec: str, folder: str = "", code: str = "", retry: str | None = None) -> Study:
+    def submit(
+        self,
+        name: str,
+        *,
+        spec: str,
+        folder: str = "",
+        code: str = "",
+        retry: str | None = None,
+        environment: Environment = "check",
+    ) -> Study:
         """Start a study, or go on with it, and return at once.
 
         Args:
@@ -131,6 +143,7 @@ class Jobs:
                 in the cluster's folder of studies.
             code: The module or package of the user's own network, found in the current folder; "" where it is ours.
             retry: As ``prunefront run --retry``.
+            environment: What becomes of packages whose releases are not those that are here.
 
         Raises WrongInput where the study runs already, or a folder or code cannot be taken.
         """
@@ -144,13 +157,15 @@ class Jobs:
                 f"`prunefront stop {name}` ends it"
             )
         options = ["--address", "auto", *(["--retry", retry] if retry else [])]
+        # What Ray has installed for a job is first in its PATH.
+        python = "python" if environment == "ship" else PYTHON
         entrypoint = (
-            f'printf %s "${SPEC}" | {PYTHON} -m prunefront run /dev/stdin --study {_quoted(folder, name)} '
+            f'printf %s "${SPEC}" | {python} -m prunefront run /dev/stdin --study {_quoted(folder, name)} '
             f"{shlex.join(options)}"
         )
         job = f"{_OURS}{name}-{len(before) + 1}"
-        metadata = {NAME: name, FOLDER: folder, CODE: code}
-        self._start(job, entrypoint, metadata=metadata, spec=spec, code=code)
+        metadata = {NAME: name, FOLDER: folder, CODE: code, PACKAGED: environment}
+        self._start(job, entrypoint, metadata=metadata, spec=spec, code=code, environment=environment)
         return self.study(name)
 
     def study(self, name: str) -> Study:
@@ -174,7 +189,8 @@ class Jobs:
     def resume(self, name: str, *, retry: str | None = None) -> Study:
         """Go on with a study that has ended or was ended, from its rows and stages."""
         before = self.study(name)
-        return self.submit(name, spec=before.spec, folder=before.folder, code=before.code, retry=retry)
+        given: Any = {"spec": before.spec, "folder": before.folder, "code": before.code}
+        return self.submit(name, **given, retry=retry, environment=before.environment)
 
     def stop(self, name: str) -> Study:
         """Ask a study's job to end, and wait until it has; raises WrongInput where it does not run."""
@@ -225,7 +241,18 @@ class Jobs:
             raise WorkFailed(printed.strip().removeprefix("prunefront: ") or f"`prunefront {first}` {state} there")
         return printed
 
-    def _start(self, job: str, entrypoint: str, *, metadata: dict[str, str], spec: str, code: str) -> None:
+    def _start(
+        self,
+        job: str,
+        entrypoint: str,
+        *,
+        metadata: dict[str, str],
+        spec: str,
+        code: str,
+        environment: Environment = "any",
+    ) -> None:
+        versions = {} if environment == "any" else {PINNED: json.dumps(pinned())}
+        packaged = {"uv": {"packages": shipped(), "uv_check": False}} if environment == "ship" else {}
         own = [_own_code(code)] if code else []
         # Ray ships folders: what is a single file lies in the one that the job starts in.
         files = [_front_door(), *(path for path in own if path.is_file())]
@@ -239,7 +266,8 @@ class Jobs:
                 runtime_env={
                     "working_dir": folder,
                     "py_modules": [*packages(), *(str(path) for path in own if path.is_dir())],
-                    "env_vars": {SPEC: spec, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), **ENVIRONMENT},
+                    "env_vars": {SPEC: spec, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), **ENVIRONMENT, **versions},
+                    **packaged,
                 },
             )
 
@@ -289,6 +317,7 @@ def _study(job: Any) -> Study:
         started=(job.start_time or 0) / 1000,
         spec=((job.runtime_env or {}).get("env_vars") or {}).get(SPEC, ""),
         code=job.metadata.get(CODE, ""),
+        environment=job.metadata.get(PACKAGED, "check"),
     )
 
 

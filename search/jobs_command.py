@@ -7,9 +7,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import cast, get_args
 
 from rich.table import Table
 
+from analysis.errors import WrongInput
+from search.environment import Environment
 from search.jobs import Jobs, Study, check_address, check_name
 from search.spec import load
 from trial.yaml_file import text
@@ -25,6 +28,7 @@ def submit(
     called: str | None,
     settings: Sequence[str],
     insecure: bool,
+    environment: str,
 ) -> None:
     """Start a spec's search as a job, and print the study's name and how to watch it.
 
@@ -34,6 +38,8 @@ def submit(
     spec, named = load(name, settings=settings)
     check_name(called or named)
     check_address(address, insecure=insecure)
+    if environment not in get_args(Environment):
+        raise WrongInput(f"--environment takes {', '.join(get_args(Environment))}, got {environment!r}")
     code = (spec.network.code or "").partition(":")[0].partition(".")[0]
     started = Jobs(address, insecure=insecure).submit(
         called or named,
@@ -41,6 +47,7 @@ def submit(
         spec=text(spec.model_dump(mode="json", exclude_unset=True)),
         folder=study or "",
         code=code,
+        environment=cast(Environment, environment),
     )
     _print_started(started, address)
 

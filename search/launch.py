@@ -11,6 +11,7 @@ from analysis.errors import WrongInput
 from search.beforehand import check_beforehand
 from search.conclusion import conclude
 from search.driver import driving
+from search.environment import check_here
 from search.followers import mirrored
 from search.last_words import last_words
 from search.progress import Progress, on_this_terminal
@@ -43,6 +44,7 @@ def run(
     """
     if retry not in {None, "failed"}:
         raise WrongInput(f"--retry takes failed, got {retry!r}")
+    check_here()
     spec, named = load(name, settings=settings)
     folder = study or Path("studies") / named
     # Here, before anything is started or written: broken data is found, and decoded once for all workers.

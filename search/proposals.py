@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +60,8 @@ class Proposals(Searcher):
         self.lost_in_a_row = 0
         self.workers = workers
         self.is_over = False
+        self.is_halted = False
+        """Nothing more is to begin."""
         self._sampler = sampler
         self._order = order
         self._stopping = stopping
@@ -84,7 +86,7 @@ class Proposals(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Propose a recipe, or nothing for now, or say that the search is over."""
-        if len(self._running) >= self.workers:
+        if self.is_halted or len(self._running) >= self.workers:
             return None
         proposal = self._from_rungs(is_idle=False) or self._next() or self._from_rungs(is_idle=True)
         if proposal is None:
@@ -94,6 +96,21 @@ class Proposals(Searcher):
         self._running[trial_id] = proposal
         self.under_way[trial_id] = {"recipe": proposal.recipe, "since": time.time()}
         return {"recipe": proposal.recipe, "past": proposal.past}
+
+    @property
+    def unfinished(self) -> list[Flat]:
+        """The recipes that were begun and have no row."""
+        return [
+            proposal.recipe for proposal in (*self._running.values(), *(each for each, _ in self._at_rungs.values()))
+        ]
+
+    def take_up(self, recipes: Iterable[Flat]) -> None:
+        """Have recipes run that an earlier search had begun; those that have a row are passed over."""
+        for recipe in recipes:
+            number = self._sampler.take_up(recipe) if self._left else None
+            if number is not None:
+                self._left -= 1
+                self._order.add(Proposal(number, recipe, self._parent_of(recipe)))
 
     def goes_on(self, trial_id: str, row: Row, rung: int) -> bool:
         """Whether a trial goes on past a rung now; if not, it ends for Tune, and may be suggested again later."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from analysis import table
 from analysis.errors import WorkFailed
 from analysis.object_path import ObjectPath
 from search.followers import logged
+from search.halt import gently, keep, kept
 from search.order import Order
 from search.outcomes import recipe_told
 from search.progress import Progress
@@ -25,6 +28,8 @@ from trial.rows import Row, read, write
 __all__ = ["run_rest"]
 
 COMPACT_SECONDS = 10.0
+COMPACT_SHARE = 0.02
+"""Of the driver's time, at most: a compaction takes longer the more rows there are, and workers wait meanwhile."""
 COUNT_SECONDS = 5.0
 """Between two looks at who is in the cluster: a machine that joins needs as long again to start its first worker."""
 LOOKAHEAD = 16
@@ -62,6 +67,7 @@ def run_rest(
     with (
         session(workers=int(own.cpus), address=address, say=progress.say) as tune_folder,
         logged(spec.search.loggers, folder, progress),
+        gently(is_here=address is None) as halt,
     ):
         from search.claims import RayClaims
         from search.proposals import Proposals
@@ -95,6 +101,7 @@ def run_rest(
                 share=share,
                 on_epoch=lambda epoch: progress.epoch(epoch, epochs=spec.dense.epochs),
                 say=say_once,
+                halt=halt,
             )
         if progress.dense["state"] != "complete":
             raise WorkFailed(f"the dense network could not be trained: {progress.dense['error']}")
@@ -137,6 +144,9 @@ def run_rest(
             caution=say_once,
         )
 
+        begun = kept(folder)
+        proposals.take_up(begun)
+
         def begun_again(recipe: Flat) -> None:
             parsed = Recipe.parse(recipe, place.experiment, where="search")
             # A trial that has a row was ended for its time: the row says so.
@@ -146,16 +156,24 @@ def run_rest(
         def moved(recipe: Flat) -> None:
             progress.say(f"a machine is about to be taken away: {recipe_told(recipe)} goes on elsewhere")
 
-        compacted = counted = time.monotonic()
+        counted = time.monotonic()
+        compact_due = counted + COMPACT_SECONDS
 
         def turn() -> None:
-            nonlocal compacted, counted
+            nonlocal compact_due, counted
             progress.turn(proposals.running, list(proposals.under_way.values()))
-            if time.monotonic() - compacted > COMPACT_SECONDS:
+            if (began := time.monotonic()) > compact_due:
                 table.compact(folder, columns())
-                compacted = time.monotonic()
+                took = time.monotonic() - began
+                compact_due = began + max(COMPACT_SECONDS, took / COMPACT_SHARE)
             if address and spec.workers is None and time.monotonic() - counted > COUNT_SECONDS:
                 proposals.workers = at_once()
                 counted = time.monotonic()
 
-        search(place, proposals, share=share, folder=tune_folder, turn=turn, begun_again=begun_again, moved=moved)
+        heard: dict[str, Any] = {"turn": turn, "begun_again": begun_again, "moved": moved}
+        try:
+            search(place, proposals, share=share, folder=tune_folder, halt=halt, **heard)
+        finally:
+            if begun or proposals.unfinished:
+                with suppress(OSError):
+                    keep(folder, proposals.unfinished)

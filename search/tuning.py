@@ -12,9 +12,11 @@ from typing import Any
 
 from ray import tune
 from ray.air._internal import usage
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.errors import WorkFailed
+from search.halt import Halt
 from search.proposals import Proposals
 from search.resources import Share
 from search.restarts import losses_of_ray
@@ -40,6 +42,8 @@ class _Scheduler(FIFOScheduler):
         self._proposals = proposals
         self.left: set[str] = set()
         """Tune's names of trials whose machine is taken away, and that are to go on elsewhere."""
+        self.halted: set[str] = set()
+        """Of those that were left since the search was asked to end."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         if "left" in result:
@@ -52,6 +56,8 @@ class _Scheduler(FIFOScheduler):
     def _goes_elsewhere(self, trial: Any, mark: list[Any]) -> None:
         """Note where to go on; the worker raises next, which ends it, and is none of the trial's failures."""
         self.left.add(trial.trial_id)
+        if self._proposals.is_halted:
+            self.halted.add(trial.trial_id)
         trial.run_metadata.num_failures -= 1
         if mark:
             training, epoch = mark
@@ -74,18 +80,23 @@ class _Over(Exception):
 
 
 class _Beat(tune.Callback):
-    """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search."""
+    """Calls a function at every turn of Tune's loop, some ten times a second; what it raises ends the search.
+
+    It gets all of Tune's trials.
+    """
 
     def __init__(
         self,
-        turn: Callable[[], None],
+        turn: Callable[[list[Any]], None],
         *,
         left: set[str],
+        halt: Halt,
         begun_again: Callable[[Flat], None],
         moved: Callable[[Flat], None],
     ) -> None:
         self.last_error = ""
         self._left = left
+        self._halt = halt
         self._moved = moved
         self._turn = turn
         self._begun_again = begun_again
@@ -97,7 +108,8 @@ class _Beat(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         if trial.trial_id in self._left:
             self._left.remove(trial.trial_id)
-            self._moved(trial.config["recipe"])
+            if not self._halt.is_asked:
+                self._moved(trial.config["recipe"])
         else:
             self._begun_again(trial.config["recipe"])
 
@@ -119,7 +131,7 @@ class _Beat(tune.Callback):
         kept.last_result = {name: kept.last_result[name] for name in ("training_iteration", "trial_id")}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
-        self._turn()
+        self._turn(trials)
 
 
 def search(
@@ -131,18 +143,19 @@ def search(
     turn: Callable[[], None],
     begun_again: Callable[[Flat], None],
     moved: Callable[[Flat], None],
+    halt: Halt,
 ) -> None:
     """Run trials until the proposals end, each with its ``share`` of a machine.
 
     ``turn`` is called all along, ``folder`` takes Tune's own files.
 
     ``begun_again`` is called with the recipe of a trial whose worker died, ``moved`` of one that left a machine which
-    is being taken away; another worker takes both over.
+    is being taken away; another worker takes both over. ``halt`` ends the search once every trial that runs was left.
 
     Raises OSError where a worker could not write, WorkFailed where workers keep dying, RayLost where Ray itself ends.
     """
 
-    def watch() -> None:
+    def watch(trials: list[Any]) -> None:
         if proposals.broken is not None:
             raise proposals.broken
         if proposals.lost_in_a_row >= LOSSES:
@@ -150,13 +163,18 @@ def search(
                 f"{LOSSES} workers died one after another, the last of {beat.last_error or 'no known error'}: "
                 f"is there enough memory for {proposals.workers} of them?"
             )
+        if halt.is_asked:
+            proposals.is_halted = True
+            # One that waits for a machine has nothing to lose.
+            if scheduler.halted.issuperset(trial.trial_id for trial in trials if trial.status == Trial.RUNNING):
+                raise KeyboardInterrupt
         turn()
         if proposals.is_over:
             # Tune's own way ends with a last snapshot and a table of all trials, of which nobody reads either.
             raise _Over
 
     scheduler = _Scheduler(proposals)
-    beat = _Beat(watch, left=scheduler.left, begun_again=begun_again, moved=moved)
+    beat = _Beat(watch, left=scheduler.left, halt=halt, begun_again=begun_again, moved=moved)
     # Else Tune starts one worker at a time; a trial that ends before the next is there takes that one's trial over,
     # and it is ended and started anew: with short trials for ever.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_AT_ONCE)

@@ -22,8 +22,10 @@ from warnings import warn
 import ray
 from ray import tune
 
-from analysis.errors import WorkFailed
+from analysis.errors import WorkFailed, WrongInput
 from search.drain import Drain
+from search.environment import check_here
+from search.halt import Halt
 from search.resources import Share
 from search.restarts import RayLost, losses_of_ray
 from search.time_limit import TimeLimit
@@ -72,6 +74,10 @@ class Place:
         bench = Workbench(
             self.experiment, self.study, study_name=self.name, worker=worker, claims=self.claims, leaves=leaves
         )
+        try:
+            check_here()
+        except WrongInput as differing:
+            warn(str(differing), Notice, stacklevel=2)
         if ray.get_gpu_ids() and bench.device.type == "cpu":
             warn(
                 f"{socket.gethostname()} gives trials a GPU that torch does not see there: they run on its cores "
@@ -151,13 +157,28 @@ class Worker(tune.Trainable):
         return known if known is not None else (yield from self._workbench.steps(recipe, rungs=rungs, marks=marks))
 
 
-def dense_network(place: Place, *, share: Share, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row:
+def dense_network(
+    place: Place, *, share: Share, on_epoch: Callable[[Epoch], None], say: Callable[[str], None], halt: Halt
+) -> Row:
     """Train the dense network on a worker, before the trials that all start from it; its row.
 
-    It has a GPU to itself where trials have a part of one: there is nobody else yet.
+    It has a GPU to itself where trials have a part of one: there is nobody else yet. A machine that is about to be
+    taken away is left after the epoch that runs, and another goes on; where ``halt`` is asked for nobody does, and
+    KeyboardInterrupt is raised.
     """
     with_gpu: Any = {"num_cpus": share.cpu, "num_gpus": 1 if share.gpu else 0}
-    made: Any = ray.remote(**with_gpu, num_returns="streaming", max_retries=1)(_dense).remote(place)
+    task: Any = ray.remote(**with_gpu, num_returns="streaming", max_retries=1)(_dense)
+    while True:
+        row = _dense_row(task.remote(place), on_epoch=on_epoch, say=say)
+        if halt.is_asked:
+            raise KeyboardInterrupt
+        if row is not None:
+            return row
+        say("a machine is about to be taken away: the dense network's training goes on elsewhere")
+
+
+def _dense_row(made: Any, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row | None:
+    """The row that comes of the task, None where its machine was left."""
     row: Row = {}
     for reference in made:
         with losses_of_ray("the dense network's worker failed"):
@@ -166,6 +187,8 @@ def dense_network(place: Place, *, share: Share, on_epoch: Callable[[Epoch], Non
             on_epoch(said)
         elif isinstance(said, OSError | WorkFailed):
             raise said
+        elif isinstance(said, Left):
+            return None
         elif isinstance(said, str):
             say(said)
         else:
@@ -177,20 +200,21 @@ def dense_network(place: Place, *, share: Share, on_epoch: Callable[[Epoch], Non
     return row
 
 
-def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | str]:
-    """Yield every epoch as it ends, then notices and the row, or the error that kept it from being written."""
-    said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | str | None] = queue.SimpleQueue()
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | Left | str]:
+    """Yield every epoch as it ends, then notices and the row, or what kept it from being written."""
+    said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | Left | str | None] = queue.SimpleQueue()
+    drain = Drain()
 
     def train() -> None:
         try:
             with noticed() as notices:
-                row = place.workbench().dense(on_epoch=said.put)
+                row = place.workbench(leaves=lambda: drain.is_on).dense(on_epoch=said.put)
             for notice in notices:
                 said.put(notice)
             said.put(row)
         except OSError as error:
             said.put(OSError(error.errno, error.strerror or str(error)))
-        except WorkFailed as error:
+        except (WorkFailed, Left) as error:
             said.put(error)
         finally:
             said.put(None)

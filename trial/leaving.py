@@ -1,19 +1,24 @@
 """A trial that leaves its machine, which is about to be taken away: after the epoch that runs, and with nothing lost.
 
 What the training has learned by then is stored as any link of it is (`trial.links`). Another machine takes the trial up
-and is told where it left: one link ends there, and is found.
+and is told where it left: one link ends there, and is found. Whoever opens the study later finds that in its folder.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from analysis.durable import write_durably
+from analysis.object_path import scan
 
 if TYPE_CHECKING:
     from trial.store import Product
 
-__all__ = ["NO_MARKS", "EndedEarly", "Leaves", "Left", "Marks", "stays"]
+__all__ = ["NO_MARKS", "EndedEarly", "Leaves", "Left", "Marks", "note", "noted", "stays"]
 
 Leaves = Callable[[], bool]
 """Asked at the end of each epoch whether the machine is about to be taken away."""
@@ -22,11 +27,34 @@ Marks = Mapping[str, Collection[int]]
 """Epochs after which a training, named by its key, was left."""
 
 NO_MARKS: Marks = MappingProxyType({})
+LEFT = "left"
+"""The folder of the study in which an empty file TRAINING-EPOCH says where a training was left."""
 
 
 def stays() -> bool:
     """Nobody takes this machine away."""
     return False
+
+
+def note(study: Path, left: Left) -> None:
+    """Note in the study where a training was left."""
+    folder = study / LEFT
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / f"{left.training}-{left.epoch}", b"")
+
+
+def noted(study: Path) -> Marks:
+    """Where trainings of the study were left."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    try:
+        names = [entry.name for entry in scan(study / LEFT)]
+    except FileNotFoundError:
+        return NO_MARKS
+    for name in names:
+        training, _, epoch = name.rpartition("-")
+        if epoch.isdecimal():
+            found[training].append(int(epoch))
+    return found
 
 
 class EndedEarly(Exception):

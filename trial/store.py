@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import warnings
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from methods.core.mask import Mask
 from trial import manifest
 from trial.claims import CLAIMS, Claims, FileClaims, claims_at
 from trial.manifest import MANIFEST, STAGES, TENSORS
+from trial.near import read_once
 from trial.notices import Notice
 
 __all__ = ["Claims", "FileClaims", "Product", "Store", "StoreDamaged", "write_durably"]
@@ -35,6 +37,7 @@ _MASK = "mask:"
 _MOMENTUM = "momentum:"
 SHARED = ("dense", "sparsity")
 """Kinds that trial after trial of one worker begins with: it reads them once."""
+CHECKSUM = re.compile("[0-9a-f]{64}")
 KEPT_BYTES = 2**29
 """VGG-16 with its momentum is 120 MB."""
 
@@ -99,7 +102,8 @@ class StoreDamaged(Notice):
 class Store:
     """Stages by key, in a folder. Nobody removes stages from it for as long as this lives.
 
-    The networks that trials begin with are read once and kept: they cross the network once for each worker.
+    The networks that trials begin with are read once by each worker and kept; they cross the network once for each
+    machine (`trial.near`).
     """
 
     def __init__(self, folder: Path, claims: Claims) -> None:
@@ -160,7 +164,7 @@ class Store:
                 self._kept.move_to_end(key)
             else:
                 said = manifest.read(folder)
-                data = (folder / TENSORS).read_bytes()
+                data = self._tensors(folder, said)
                 manifest.check([data], said)
             found = Product.from_bytes(data, deepcopy(said["record"]))
         except FileNotFoundError:
@@ -176,6 +180,24 @@ class Store:
             with suppress(OSError):
                 os.utime(folder / MANIFEST)
         return found
+
+    def _tensors(self, folder: Path, said: Mapping[str, Any]) -> bytes:
+        """A stage's tensors in bytes, unchecked; from an object store those of shared stages once for each machine."""
+
+        def fetch() -> bytes:
+            return (folder / TENSORS).read_bytes()
+
+        def is_whole(data: bytes) -> bool:
+            try:
+                manifest.check([data], said)
+            except ValueError:
+                return False
+            return True
+
+        checksum = str(said.get("sha256", ""))
+        if not isinstance(folder, ObjectPath) or said.get("kind") not in SHARED or not CHECKSUM.fullmatch(checksum):
+            return fetch()
+        return read_once(checksum, fetch=fetch, is_whole=is_whole)
 
     def _keep(self, key: str, data: bytes, said: dict[str, Any]) -> None:
         """Keep a stage at hand, and let go of those that were not asked for the longest."""

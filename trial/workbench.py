@@ -20,7 +20,7 @@ from trial.data import Splits, load
 from trial.epoch_log import EpochLog
 from trial.experiment import Experiment
 from trial.latency import machine
-from trial.leaving import NO_MARKS, Leaves, Left, Marks, stays
+from trial.leaving import NO_MARKS, Leaves, Left, Marks, note, noted, stays
 from trial.maker import Maker, Tally
 from trial.memory import keep_freed_memory
 from trial.notices import Notice
@@ -63,6 +63,7 @@ class Workbench:
         self._study = study
         self._study_name = study_name
         self._worker = worker
+        self._left = noted(study)
         self._maker = Maker(
             experiment,
             Store.of(study, claims),
@@ -89,7 +90,7 @@ class Workbench:
 
         def work(tally: Tally) -> Generator[Step, None, dict[str, Any]]:
             yield from ()  # nobody waits for anything on the way
-            return Plan(self._maker, self._splits, tally).dense(on_epoch)
+            return Plan(self._maker, self._splits, tally, marks=self._left).dense(on_epoch)
 
         return ended(self._row(trial, {"method": DENSE}, work))
 
@@ -110,13 +111,17 @@ class Workbench:
 
         What is yielded: that the network which it shares with other recipes is stored; and at ``rungs``, epochs of its
         last recovery, its row as it would be if it were stopped there, which is written by whoever stops it. ``marks``
-        say where its trainings were left before. Raises Left where it is to be left now: then it has no row.
+        say where its trainings were left since this was opened. Raises Left where it is to be left now: then it has no
+        row, and the study notes where.
         """
         trial = trial_id(recipe, self.experiment, fingerprint=self.fingerprint)
+        known = {
+            training: [*self._left.get(training, ()), *marks.get(training, ())] for training in {*self._left, *marks}
+        }
         return self._row(
             trial,
             recipe.columns(),
-            lambda tally: Plan(self._maker, self._splits, tally, rungs=rungs, marks=marks).outcome(recipe),
+            lambda tally: Plan(self._maker, self._splits, tally, rungs=rungs, marks=known).outcome(recipe),
         )
 
     def row(self, recipe: Recipe) -> Row | None:
@@ -205,7 +210,10 @@ class Workbench:
                 yield step
             gates.finite_outcome(came_out)
             row |= came_out | {"state": "complete"}
-        except (OSError, WorkFailed, Left):
+        except Left as left:
+            note(self._study, left)
+            raise
+        except (OSError, WorkFailed):
             raise
         except Exception as error:  # whatever a trial dies of is its row's error, not the study's end
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}

@@ -109,6 +109,28 @@ def test_a_machine_that_joins_is_used_and_one_that_is_lost_costs_no_trial(tmp_pa
     assert epochs.executed - epochs.needed <= given["checkpoint_every"]
 
 
+def test_dense_training_leaves_a_machine_that_is_about_to_be_taken_away(tmp_path: Path) -> None:
+    # The head has no two cores.
+    given = prepared(tmp_path, seconds=0.5, dense={"epochs": 6}, checkpoint_every=100, resources={"cpu": 2})
+    given["search"] = {**given["search"], "trials": 1}
+    with nodes(1) as cluster:
+        cluster.add(cpus=2)
+        with driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+            wait_until(lambda: seen(tmp_path), seconds=240, what="the dense network is trained")
+            ((_, (raylet, _)),) = seen(tmp_path).items()
+            assert raylet == cluster.others[0]["raylet"]
+            cluster.add(cpus=2)
+            cluster.drain(0, seconds=60)
+            wait_until(lambda: len(seen(tmp_path)) == 2, seconds=240, what="another machine goes on")
+            disturbed.slow(tmp_path, seconds=0)
+            code, said, complained = search.end()
+    assert code == 0, complained
+    assert said.count("the dense network's training goes on elsewhere") == 1
+    assert len(rows(tmp_path)) == 1
+    epochs = counted(tmp_path / "study")
+    assert epochs.executed == epochs.needed == 6 + 1
+
+
 def works(cluster: Nodes, folder: Path) -> bool:
     return any(raylet == cluster.others[0]["raylet"] for raylet, _ in seen(folder).values())
 

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 
+from analysis.epochs import counted
 from analysis.errors import WrongInput
+from search.environment import differences, pinned, shipped
 from search.jobs import _own_lines, check_address, check_name
 from tests.search.dashboard import Dashboard, dashboard
 from tests.search.disturbed import network, slow
@@ -87,8 +90,9 @@ def test_a_study_outlives_its_terminal_in_a_folder_whose_modules_have_our_names(
 @pytest.mark.slow
 def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dashboard, tmp_path: Path) -> None:
     travelling_network(tmp_path)
-    slow(tmp_path, seconds=2.0)
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    slow(tmp_path, seconds=3.0)  # a trial outlasts a command's start on a busy machine
+    given = {**SPEC, **OWN, "recovery": {"epochs": 3}, "search": SEARCH}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(given))
     prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "second")
     wait_until(lambda: len(rows(cluster, "second")) >= 1, seconds=LIMIT, what="a first row")
     said = prunefront(cluster, tmp_path, "stop", "second")
@@ -115,6 +119,88 @@ def test_a_study_that_is_stopped_and_one_whose_job_is_killed_go_on(cluster: Dash
     after = {str(row["trial"]): row for row in rows(cluster, "second")}
     assert len(after) == 6
     assert {trial: after[trial] for trial in before} == before
+
+
+@pytest.mark.slow
+def test_stopping_lets_running_epochs_end_and_resuming_runs_none_of_them_again(
+    cluster: Dashboard, tmp_path: Path
+) -> None:
+    travelling_network(tmp_path)
+    slow(tmp_path, seconds=4.0)  # what runs outlasts a command's start on a busy machine
+    given = {**SPEC, **OWN, "dense": {"epochs": 12}, "recovery": {"epochs": 6}, "checkpoint_every": 100}
+    given["search"] = {**SEARCH, "sampler": "random", "trials": 6}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(given))
+    prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "third")
+    study = cluster.studies / "third"
+
+    def epochs() -> int:
+        return counted(study).executed if (study / "epochs").is_dir() else 0
+
+    wait_until(lambda: epochs() >= 1, seconds=LIMIT, what="a first epoch of the dense network")
+    prunefront(cluster, tmp_path, "stop", "third")
+    assert not list(study.glob("rows/*")), prunefront(cluster, tmp_path, "logs", "third")
+    assert len(list(study.glob("left/*"))) == 1
+    # Enough of the dense network for now.
+    slow(tmp_path, seconds=0)
+    prunefront(cluster, tmp_path, "resume", "third")
+    wait_until(lambda: epochs() >= 12, seconds=LIMIT, what="the dense network")
+    slow(tmp_path, seconds=4.0)
+    wait_until(lambda: epochs() >= 12 + 2, seconds=LIMIT, what="epochs of trials")
+    began = epochs()
+    said = prunefront(cluster, tmp_path, "stop", "third")
+    assert "the study third has stopped" in said
+    assert len(list(study.glob("left/*"))) >= 2
+    assert len(json.loads((study / "left.json").read_text())) == 2
+    assert epochs() < 12 + 6 * 6
+    print(began, epochs(), sorted(path.name[-4:] for path in study.glob("left/*")))
+    slow(tmp_path, seconds=0)
+    prunefront(cluster, tmp_path, "resume", "third")
+    assert "6 trials are in" in prunefront(cluster, tmp_path, "logs", "third", "--follow")
+    assert {row["state"] for row in rows(cluster, "third")} == {"complete"}
+    assert counted(study).executed == counted(study).needed == 12 + 6 * 6
+    assert json.loads((study / "left.json").read_text()) == []
+
+
+def test_a_study_whose_packages_are_of_other_releases_is_refused_where_it_would_run(
+    cluster: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travelling_network(tmp_path)
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **OWN, "search": SEARCH}))
+    # This terminal has another Optuna than the cluster, as its package's metadata say.
+    other = tmp_path / "other" / "optuna-3.1.4.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 3.1.4\n")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "other")
+    said = prunefront(cluster, tmp_path, "logs", "other", "--follow")
+    assert (
+        f"optuna is {version('optuna')}, and is 3.1.4 where the study was submitted: install the same on both" in said
+    )
+    assert len(said.splitlines()) == 1
+    assert not (cluster.studies / "other").exists()
+    assert "--environment takes check, ship, any" in prunefront(
+        cluster, tmp_path, "submit", "spec.yaml", "--environment", "none", code=2
+    )
+    prunefront(cluster, tmp_path, "submit", "spec.yaml", "--name", "other", "--environment", "any", "--trials", "1")
+    assert "1 trial is in" in prunefront(cluster, tmp_path, "logs", "other", "--follow").replace(
+        "1 trials are", "1 trial is"
+    )
+
+
+def test_what_is_shipped_is_pinned_and_ray_takes_it() -> None:
+    from ray.runtime_env import RuntimeEnv
+
+    packages = shipped()
+    assert f"optuna=={version('optuna')}" in packages
+    assert not [each for each in packages if each.startswith("ray") or "+" in each or "==" not in each]
+    assert RuntimeEnv(uv={"packages": packages, "uv_check": False})["uv"]["packages"] == packages
+
+
+def test_other_releases_are_named_and_other_builds_are_not() -> None:
+    release = version("torch").partition("+")[0]
+    assert differences({"torch": f"{release}+another", "numpy": version("numpy")}) == []
+    assert differences({"torch": "1.13.1"}) == [f"torch is {version('torch')}, and is 1.13.1"]
+    assert differences(pinned()) == []
 
 
 def test_what_cannot_be_is_said_in_one_line(cluster: Dashboard, tmp_path: Path) -> None:

@@ -288,3 +288,20 @@ def test_constraints_lead_the_sampler_to_networks_that_meet_them() -> None:
         for bounds in ({"val_accuracy": ">= .5781", "macs": "<= 350 k"}, {})
     )
     assert with_bounds > 2 * without
+
+
+@pytest.mark.parametrize("name", [*KINDS, "grid"])
+def test_a_recipe_that_an_earlier_search_had_begun_is_taken_up_once(name: str) -> None:
+    before = Sampler(SMALL, OBJECTIVES, seed=0, sampler=name)
+    _, recipe = before.ask() or (0, {})
+    sampler = Sampler(SMALL, OBJECTIVES, seed=1, sampler=name)
+    number = sampler.take_up(recipe)
+    assert number is not None
+    assert sampler.take_up(recipe) is None
+    assert sampler.take_up({"method": "filter-l1", "ratio": 0.7, "scope": "layer"}) is None
+    assert sampler.take_up({"method": "no-such-method"}) is None
+    asked = all_of(sampler, 100)
+    assert recipe not in asked
+    assert len(asked) == 6
+    sampler.tell(number, row(recipe))
+    assert sampler.is_used_up

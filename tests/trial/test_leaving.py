@@ -1,5 +1,6 @@
 """A trial that leaves its machine after an epoch, and goes on elsewhere as if it had not."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from analysis.epochs import counted
 from tests.trial.workbenches import experiment, outcome
-from trial.leaving import Left, stays
+from trial.leaving import Left, note, noted, stays
 from trial.plan import ended
 from trial.recipe import Recipe
 from trial.workbench import Workbench
@@ -29,8 +30,12 @@ class Notices:
         return self._asked % self._every == 0
 
 
-def opened(study: Path, schedule: str, *, leaves: Callable[[], bool] = stays) -> Workbench:
-    longer: dict[str, Any] = {"sparsity": {"epochs": 4}, "recovery": {"epochs": 5, "schedule": schedule}}
+def opened(study: Path, schedule: str, *, dense: int = 1, leaves: Callable[[], bool] = stays) -> Workbench:
+    longer: dict[str, Any] = {
+        "dense": {"epochs": dense},
+        "sparsity": {"epochs": 4},
+        "recovery": {"epochs": 5, "schedule": schedule},
+    }
     given = experiment(**longer, checkpoint_every=20)
     return Workbench(given, study, study_name=study.name, worker="here", leaves=leaves)
 
@@ -76,7 +81,34 @@ def test_who_does_not_know_where_a_trial_was_left_begins_at_its_last_checkpoint(
     with pytest.raises(Left) as left:
         bench.run(recipe)
     assert left.value.epoch == 3
+    shutil.rmtree(tmp_path / "left")
     whole = opened(tmp_path, "one-cycle")
     assert whole.run(recipe)["state"] == "complete"
     epochs = counted(tmp_path)
     assert epochs.executed - epochs.needed == 3
+
+
+def test_whoever_opens_the_study_later_goes_on_where_trials_and_the_dense_network_were_left(tmp_path: Path) -> None:
+    with pytest.raises(Left) as left:
+        opened(tmp_path, "one-cycle", dense=3, leaves=Notices(2)).dense()
+    assert left.value.epoch == 2
+    row = opened(tmp_path, "one-cycle", dense=3).dense()
+    whole = opened(tmp_path / "stays", "one-cycle", dense=3).dense()
+    assert outcome(row) | {"study": ""} == outcome(whole) | {"study": ""}
+    bench = opened(tmp_path, "one-cycle", dense=3, leaves=Notices(3))
+    recipe = Recipe.parse(FILTER, bench.experiment, where="test")
+    with pytest.raises(Left):
+        bench.run(recipe)
+    assert opened(tmp_path, "one-cycle", dense=3).run(recipe)["state"] == "complete"
+    epochs = counted(tmp_path)
+    assert epochs.executed == epochs.needed == 3 + 5
+
+
+def test_what_is_no_note_of_a_training_is_passed_over(tmp_path: Path) -> None:
+    assert noted(tmp_path) == {}
+    note(tmp_path, Left("a" * 64, 3))
+    note(tmp_path, Left("a" * 64, 12))
+    note(tmp_path, Left("a" * 64, 3))
+    for name in ("b-", "-", "c", "d-1.5", ".hidden", "e-x"):
+        (tmp_path / "left" / name).touch()
+    assert {training: sorted(epochs) for training, epochs in noted(tmp_path).items()} == {"a" * 64: [3, 12]}

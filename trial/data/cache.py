@@ -7,11 +7,12 @@ complete, so that an entry is whole or absent whoever writes at the same time.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from trial.data.source import Decoded
 
-__all__ = ["cache_folder", "content_digest", "decoded_once"]
+__all__ = ["alone", "cache_folder", "content_digest", "decoded_once"]
 
 VERSION = 3
 """Raised when any source decodes the same files to other arrays or class names, or refuses what it took."""
@@ -41,11 +42,34 @@ def decoded_once(
     entry = cache_folder() / "data" / _key(files, name=name, part=part, settings=settings)
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
         return _read(entry)
-    decoded = decode()
-    digest = content_digest(decoded)
-    with contextlib.suppress(OSError):
-        _write(entry, decoded, digest=digest)
-    return decoded, digest
+    with alone(entry):  # of many workers that start on a machine one reads the files
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
+            return _read(entry)
+        decoded = decode()
+        digest = content_digest(decoded)
+        with contextlib.suppress(OSError):
+            _write(entry, decoded, digest=digest)
+        return decoded, digest
+
+
+@contextlib.contextmanager
+def alone(entry: Path) -> Iterator[None]:
+    """Be the only process of this machine at an entry of the cache; where there is nothing to lock all are let in."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(f"{entry}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # a home on a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # A process that was forked off meanwhile has the file open too.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def content_digest(decoded: Decoded, /) -> str:
