@@ -47,35 +47,42 @@ def run(
     check_here()
     spec, named = load(name, settings=settings)
     folder = study or Path("studies") / named
-    # Here, before anything is started or written: broken data is found, and decoded once for all workers.
-    splits = data.load(spec.data)
-    warm_start = check_beforehand(spec, splits, study=folder, address=address)
-    with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with driving(folder) as tells:
-            spec = enter(folder, spec, splits, is_here=address is None)
-            rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
-            if retry:
-                rows = without_failed(folder, rows)
-            progress = on_this_terminal(
-                space=spec.space,
-                trials=spec.budget,
-                objectives=spec.search.objectives,
-                rows=rows,
-                constraints=spec.constraints,
-                tells=tells,
-            )
-            try:
-                _search(spec, folder, progress, warm_start=warm_start, fingerprint=splits.fingerprint, address=address)
-            finally:
-                progress.close()
-                with suppress(OSError, WrongInput):
-                    table.compact(folder, columns())
-                    curves.compact(folder)
-            conclude(folder, spec, progress.rows)
-            ship(spec, folder, address=address, retry=retry is not None, say=_line)
-            for line in progress.taught:
-                print(line)  # noqa: T201
+    # From here on: Ray ends the process of whoever asks a cluster's head that is lost meanwhile.
+    with last_words(
+        "prunefront: the search was ended from outside, or by its Ray; "
+        f"all finished trials are safe in {folder}; run the same command to continue"
+    ):
+        # Here, before anything is started or written: broken data is found, and decoded once for all workers.
+        splits = data.load(spec.data)
+        warm_start = check_beforehand(spec, splits, study=folder, address=address)
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with driving(folder) as tells:
+                spec = enter(folder, spec, splits, is_here=address is None)
+                rows = own_rows(folder, spec, spec.experiment(), fingerprint=splits.fingerprint)
+                if retry:
+                    rows = without_failed(folder, rows)
+                progress = on_this_terminal(
+                    space=spec.space,
+                    trials=spec.budget,
+                    objectives=spec.search.objectives,
+                    rows=rows,
+                    constraints=spec.constraints,
+                    tells=tells,
+                )
+                try:
+                    _search(
+                        spec, folder, progress, warm_start=warm_start, fingerprint=splits.fingerprint, address=address
+                    )
+                finally:
+                    progress.close()
+                    with suppress(OSError, WrongInput):
+                        table.compact(folder, columns())
+                        curves.compact(folder)
+                conclude(folder, spec, progress.rows)
+                ship(spec, folder, address=address, retry=retry is not None, say=_line)
+                for line in progress.taught:
+                    print(line)  # noqa: T201
 
 
 def _line(said: str) -> None:
@@ -101,12 +108,8 @@ def _search(
             raise
 
     dense = trial_id(None, spec.experiment(), fingerprint=fingerprint)
-    ended = last_words(
-        "prunefront: the search was ended from outside, or by its Ray; "
-        f"all finished trials are safe in {folder}; run the same command to continue"
-    )
     try:
-        with ended, mirrored(spec.search.storage, folder, progress, experiment=dense):
+        with mirrored(spec.search.storage, folder, progress, experiment=dense):
             until_done(attempt, rows=lambda: len(progress.rows), say=progress.say)
     except KeyboardInterrupt:
         done = len(progress.rows)

@@ -14,6 +14,8 @@ from search.session import loaded
 __all__ = ["at", "cores_here", "here", "joined", "leaving", "workers_here"]
 
 ANSWER_SECONDS = 10.0
+ATTEMPTS = 3
+"""A head that is busy, starting its machines for one, lets Ray's own five seconds pass without an answer."""
 GROUP = "ray.io/node-group"
 """The label of a machine that a launcher started: Ray's, or Kubernetes'."""
 
@@ -47,12 +49,16 @@ def at(address: str) -> list[Machine]:
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.core.generated import gcs_pb2
 
-    try:
-        client: Any = GcsClient(address=canonicalize_bootstrap_address(address))
-        known = client.get_all_node_info(timeout=ANSWER_SECONDS)
-    except Exception as error:  # Ray has a kind of its own for each way of not answering
-        said = " ".join(str(error).split())[:300]
-        raise WrongInput(f"the Ray cluster at {address} does not say what it has: {said} (--address)") from error
+    for tried in range(1, ATTEMPTS + 1):
+        try:
+            client: Any = GcsClient(address=canonicalize_bootstrap_address(address))
+            known = client.get_all_node_info(timeout=ANSWER_SECONDS)
+            break
+        except Exception as error:  # Ray has a kind of its own for each way of not answering
+            if tried < ATTEMPTS:
+                continue
+            said = " ".join(str(error).split())[:300]
+            raise WrongInput(f"the Ray cluster at {address} does not say what it has: {said} (--address)") from error
     return [
         _machine(node.node_manager_address, dict(node.resources_total), dict(node.labels))
         for node in known.values()
