@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def methods_schema(sections: dict[str, Json]) -> Json:
-    """``search.methods``: names, ``any``, or a mapping from names to knobs.
+    """``search.methods``: names, ``any``, or a mapping from names to knobs; null where recipes are listed instead.
 
     Knobs that every method has are put into ``sections``, the schema's ``$defs``, and referred to.
     """
@@ -32,7 +32,8 @@ def methods_schema(sections: dict[str, Json]) -> Json:
         said = f"{about['summary']}{needs} {about['formula']} [{about['source']}]"
         shared = {knob.name: _shared(knob, owner, sections) for knob in course_knobs(owner)}
         options[name] = _group(knobs(owner), further=shared) | {"description": said}
-    return _branch(options)
+    methods = _branch(options)
+    return {"anyOf": [*methods["anyOf"], {"type": "null"}]}
 
 
 def _shared(knob: Knob, owner: type[Method], sections: dict[str, Json]) -> Json:

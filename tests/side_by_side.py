@@ -30,6 +30,8 @@ IN_TURN = (
     "tests/search/test_retry.py",
     "tests/search/test_run.py",
     "tests/search/test_session.py",
+    "tests/search/test_shipping.py",
+    "tests/search/test_spot_notice.py",
     "tests/search/test_test_part.py",
     "tests/test_packaging.py",
     # They count threads and cores that are busy.

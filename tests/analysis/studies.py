@@ -28,7 +28,7 @@ DENSE_ROW: dict[str, Any] = {
 def rows(count: int = 60, *, seed: int = 0) -> list[dict[str, Any]]:
     """``count`` rows, the dense one first, a few of them failed or stopped."""
     chance = random.Random(seed)
-    made = [DENSE_ROW]
+    made = [dict(DENSE_ROW)]
     for index in range(1, count):
         method = METHODS[index % len(METHODS)]
         ratio = round(chance.uniform(0.05, 0.95), 3)
