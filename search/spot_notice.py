@@ -114,7 +114,8 @@ def watch(cloud: str, *, address: str, node: str | None = None) -> bool:
                 if drained(node, address=address, seconds=left):
                     return True
         if time.monotonic() - checked > ALIVE_SECONDS:
-            if node not in _alive(address):
+            known = _alive(address)
+            if known and node not in known:  # a head that does not answer now may be busy, or begun again
                 return False
             checked = time.monotonic()
         time.sleep(LOOK_SECONDS)
