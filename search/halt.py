@@ -21,7 +21,6 @@ __all__ = ["Halt", "gently", "is_asked", "keep", "kept"]
 
 LEFT = "left.json"
 """The recipes of trials that were left when the search was ended, in the study's folder."""
-CALL_SECONDS = 10
 
 
 class Halt:
