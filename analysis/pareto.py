@@ -60,6 +60,7 @@ def is_nondominated(values: NDArray[np.float64], directions: Sequence[Direction]
     _check(values, directions)
     if len(values) == 0:
         return np.zeros(0, dtype=np.bool_)
+    values = np.nan_to_num(values)  # moocore may crash at infinities: the largest numbers are in their order
     maximise = [direction == "higher" for direction in directions]
     if len(values) <= MANY:
         kept: NDArray[np.bool_] = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
@@ -125,7 +126,7 @@ def ranks(
     found = np.zeros(len(values), dtype=np.int64)
     if most is None and len(values):
         maximise = [direction == "higher" for direction in directions]
-        found += moocore.pareto_rank(values, maximise=maximise) + 1
+        found += moocore.pareto_rank(np.nan_to_num(values), maximise=maximise) + 1
         return found
     left = np.arange(len(values))
     for rank in range(1, (most or 0) + 1):

@@ -76,5 +76,11 @@ def _version(name: str) -> str:
         return ""
 
 
-def _release(said: str) -> list[str]:
-    return said.partition("+")[0].split(".")[:2]
+def _release(said: str) -> tuple[str, str] | None:
+    """Major and minor, whatever follows; None where there is no version.
+
+    >>> _release("3.0rc1+cu128") == _release("3") == ("3", "0")
+    True
+    """
+    found = re.match(r"v?(?:\d+!)?(\d+)(?:\.(\d+))?", said)
+    return (found[1], found[2] or "0") if found else None

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from search.restarts import RayLost
 from search.space import Flat
 from trial.store import write_durably
 
@@ -21,7 +22,6 @@ __all__ = ["Halt", "gently", "is_asked", "keep", "kept"]
 
 LEFT = "left.json"
 """The recipes of trials that were left when the search was ended, in the study's folder."""
-CALL_SECONDS = 10
 
 
 class Halt:
@@ -55,13 +55,19 @@ def gently(*, is_here: bool) -> Iterator[Halt]:
     before = signal.signal(signal.SIGTERM, ask)
     try:
         yield halt
+    except RayLost:
+        if halt.is_asked:  # it is not to begin again
+            raise KeyboardInterrupt from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
         if halt.is_asked:
             with suppress(Exception):  # of a head that is being lost: its keys go with it
+                import ray
                 from ray.experimental import internal_kv
 
-                internal_kv._internal_kv_del(_key())
+                if ray.is_initialized():  # else asking for the key's name would start one
+                    internal_kv._internal_kv_del(_key())
 
 
 def is_asked() -> bool:

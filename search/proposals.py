@@ -72,6 +72,8 @@ class Proposals(Searcher):
         self._say = say
         self._caution = caution
         self._running: dict[str, Proposal] = {}
+        self._taken_up: dict[int, Flat] = {}
+        """Recipes that an earlier search had begun, by number, until they begin again."""
         self._at_rungs: dict[str, tuple[Proposal, Row]] = {}
         """Those that wait at a rung, by trial, with the row that each has if it is stopped there."""
 
@@ -94,15 +96,15 @@ class Proposals(Searcher):
             self.is_over = not self._running
             return Searcher.FINISHED if self.is_over else None
         self._running[trial_id] = proposal
+        self._taken_up.pop(proposal.number, None)
         self.under_way[trial_id] = {"recipe": proposal.recipe, "since": time.time()}
         return {"recipe": proposal.recipe, "past": proposal.past}
 
     @property
     def unfinished(self) -> list[Flat]:
         """The recipes that were begun and have no row."""
-        return [
-            proposal.recipe for proposal in (*self._running.values(), *(each for each, _ in self._at_rungs.values()))
-        ]
+        begun = (*self._running.values(), *(each for each, _ in self._at_rungs.values()))
+        return [*(proposal.recipe for proposal in begun), *self._taken_up.values()]
 
     def take_up(self, recipes: Iterable[Flat]) -> None:
         """Have recipes run that an earlier search had begun; those that have a row are passed over."""
@@ -110,6 +112,7 @@ class Proposals(Searcher):
             number = self._sampler.take_up(recipe) if self._left else None
             if number is not None:
                 self._left -= 1
+                self._taken_up[number] = recipe
                 self._order.add(Proposal(number, recipe, self._parent_of(recipe)))
 
     def goes_on(self, trial_id: str, row: Row, rung: int) -> bool:

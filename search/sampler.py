@@ -112,7 +112,7 @@ class Sampler:
         traced = self._space.trace(recipe)
         if traced is None or _key(traced[0]) in self._tried:
             return None
-        _, parameters, distributions = traced
+        recipe, parameters, distributions = traced  # without knobs that another version wrote
         self._tried.add(_key(recipe))
         self._count += 1
         self._asked[self._count] = recipe

@@ -32,6 +32,8 @@ LOOK_SECONDS = 2.0
 """AWS gives notice 120 s before, Google 30 s; a look asks this machine alone."""
 ALIVE_SECONDS = 60.0
 """Between two looks whether this machine's Ray is still there."""
+SILENT = 5
+"""So many such looks in a row that no head answers, and it has ended: one may be busy, or begin again."""
 JOIN_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
 TOKEN_SECONDS = 21_600
@@ -105,7 +107,7 @@ def watch(cloud: str, *, address: str, node: str | None = None) -> bool:
             f"no metadata service of {cloud} answers at {look.endpoint}: {error} (--cloud is where this machine is)"
         ) from error
     node = node or _node_here(address)
-    checked = time.monotonic()
+    checked, silent = time.monotonic(), 0
     while True:
         with suppress(OSError, ValueError, KeyError):  # asked again
             left = look()
@@ -114,7 +116,9 @@ def watch(cloud: str, *, address: str, node: str | None = None) -> bool:
                 if drained(node, address=address, seconds=left):
                     return True
         if time.monotonic() - checked > ALIVE_SECONDS:
-            if node not in _alive(address):
+            known = _alive(address)
+            silent = 0 if known else silent + 1
+            if (known and node not in known) or silent == SILENT:
                 return False
             checked = time.monotonic()
         time.sleep(LOOK_SECONDS)

@@ -31,7 +31,8 @@ def read_once(checksum: str, *, fetch: Callable[[], bytes], is_whole: Callable[[
         with suppress(OSError):
             data = copy.read_bytes()
             if is_whole(data):
-                os.utime(copy)
+                with suppress(OSError):  # another user's
+                    os.utime(copy)
                 return data
         data = fetch()
         with suppress(OSError):

@@ -46,7 +46,7 @@ def matters_aside(asked: Asked) -> Iterator[Callable[[], Told]]:
         return
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps(sys.path)],
+            [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what goes wrong there goes wrong here too, and is said then

@@ -115,6 +115,16 @@ def test_no_points_one_point_and_infinite_points():
     assert pareto.is_nondominated(values, ["higher", "lower"]).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("m", [3, 4])
+def test_infinities_of_many_objectives_are_ordered_as_numbers_are(m):
+    chance = np.random.default_rng(m)
+    for _ in range(50):
+        values = chance.choice(np.array([-math.inf, math.inf, -0.0, 0.0, 1.0, 2.0]), size=(30, m))
+        directions = BETTER[:m]
+        assert pareto.is_nondominated(values, directions).tolist() == literal_nondominated(values.tolist(), directions)
+        assert pareto.ranks(values, directions).tolist() == literal_ranks(values.tolist(), directions)
+
+
 def test_nan_is_refused_before_moocore_sees_it():
     """Were it let through, moocore would call a point with NaN non-dominated, and lets it beat others."""
     with pytest.raises(ValueError, match="NaN"):

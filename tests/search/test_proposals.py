@@ -66,3 +66,15 @@ def test_a_lost_worker_gives_its_place_in_the_budget_back() -> None:
         asked.on_trial_complete(str(number), error=True)
         assert asked.lost_in_a_row == number + 1
     assert written == []
+
+
+def test_recipes_that_were_taken_up_and_wait_are_unfinished_still() -> None:
+    """A second stop, before their turn came, forgot them."""
+    recipes = [{"method": "filter-l1", "ratio": ratio} for ratio in (0.2, 0.4)]
+    asked = proposals([])
+    asked.take_up(recipes)
+    assert asked.unfinished == recipes
+    assert asked.suggest("a")["recipe"] == recipes[0]
+    assert asked.unfinished == recipes
+    asked.on_trial_complete("a", {"row": json.dumps(recipes[0] | {"trial": "first", "state": "complete"})})
+    assert asked.unfinished == recipes[1:]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from analysis.errors import WrongInput
-from search.spot_notice import Aws, Google, _alive, watch
+from search.spot_notice import SILENT, Aws, Google, _alive, watch
 from tests.search.three_nodes import nodes, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +124,21 @@ def test_elsewhere_it_says_so_in_one_line(cloud: str, metadata: Metadata, monkey
     with pytest.raises(WrongInput, match=f"no metadata service of {cloud} answers at http://127.0.0.1:1: .*--cloud"):
         watch(cloud, address="127.0.0.1:1")
     assert metadata.asked == 0
+
+
+def test_a_head_that_is_silent_for_a_moment_ends_no_watch_and_one_that_stays_so_does(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert metadata.ends is None
+    answers: list[dict[str, str]] = [{}] * (SILENT - 1) + [{"here": ""}] + [{}] * SILENT
+    asked = iter(answers)
+    monkeypatch.setattr("search.spot_notice.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("search.spot_notice.ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr("search.spot_notice._alive", lambda _: next(asked))
+    assert not watch("gcp", address="127.0.0.1:1", node="here")
+    assert next(asked, None) is None, "it went on to the last"
+    monkeypatch.setattr("search.spot_notice._alive", lambda _: {"another": ""})
+    assert not watch("gcp", address="127.0.0.1:1", node="here")
 
 
 @pytest.mark.slow

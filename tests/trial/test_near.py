@@ -125,3 +125,18 @@ def test_copies_have_a_limit_and_go_in_order_of_use(monkeypatch: pytest.MonkeyPa
     assert fetched == ["a", "b", "c"]
     ask("b")
     assert fetched == ["a", "b", "c", "b"]
+
+
+def test_a_copy_whose_date_cannot_be_set_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def ask() -> bytes:
+        return read_once("b" * 64, fetch=lambda: fetched.append(1) or b"data", is_whole=lambda data: data == b"data")  # type: ignore[func-returns-value]
+
+    def not_ours(*_: object) -> None:
+        raise PermissionError
+
+    ask()
+    monkeypatch.setattr("trial.near.os.utime", not_ours)
+    assert ask() == b"data"
+    assert len(fetched) == 1
