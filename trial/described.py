@@ -34,7 +34,7 @@ Tensors and numbers have a real part, and text has none: with ``.real`` no opera
 """
 
 OPERATIONS = frozenset(
-    (
+    (  # noqa: SIM905  # a list would take a hundred lines
         "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add addmm alias amax amin argmax "
         "avg_pool1d avg_pool2d baddbmm batch_norm bmm cat channel_shuffle chunk clamp clamp_max clamp_min clone "
         "constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose2d cumsum detach detach_ div dropout einsum "
@@ -46,7 +46,7 @@ OPERATIONS = frozenset(
         "slice softmax softplus split split_with_sizes sqrt square squeeze stack std sub sum sym_size t tanh "
         "threshold to transpose tril triu unbind unflatten unsqueeze upsample_bilinear2d upsample_nearest2d var "
         "view view_as where zeros_like "
-    ).split()  # noqa: SIM905  # a list would take a hundred lines
+    ).split()
 )
 """All that a description may ask for, in place too: others reach beyond their tensors, into files or foreign memory."""
 
