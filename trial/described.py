@@ -26,13 +26,29 @@ LINES = """\
 file = safetensors.safe_open("model.safetensors", "pt")
 values = {name: file.get_tensor(name) for name in file.keys()} | {"images": images}
 get = lambda x: values[x] if isinstance(x, str) else [get(y) for y in x] if isinstance(x, list) else x
-for out, name, taken in json.loads(file.metadata()["graph"]): values[out] = getattr(torch.ops.aten, name)(*get(taken))
+for out, name, x in json.loads(file.metadata()["graph"]): values[out] = getattr(torch.ops.aten, name)(*map(get, x)).real
 """
 """Run a network on normalised ``images`` after ``import json, safetensors, torch``; then ``values["logits"]`` is there.
+
+Tensors and numbers have a real part, and text has none: with ``.real`` no operation is given the name of a file.
 """
 
-REFUSED = ("from_file", "_", "record_stream", "set_", "resize", "random", "rand", "save", "load", "to_mkldnn")
-"""How operations begin that no network of images to logits needs, and that reach beyond its tensors."""
+OPERATIONS = frozenset(
+    (  # noqa: SIM905  # a list would take a hundred lines
+        "abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d add addmm alias amax amin argmax "
+        "avg_pool1d avg_pool2d baddbmm batch_norm bmm cat channel_shuffle chunk clamp clamp_max clamp_min clone "
+        "constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose2d cumsum detach detach_ div dropout einsum "
+        "elu eq exp expand expand_as feature_dropout flatten floor floor_divide ge gelu glu group_norm gt "
+        "hardsigmoid hardswish hardtanh instance_norm layer_norm le leaky_relu lift_fresh_copy linalg_vector_norm "
+        "linear log log_softmax logical_and logical_not logical_or lt masked_fill matmul max_pool2d maximum mean "
+        "minimum mish mm movedim mul ne neg norm pad permute pixel_shuffle pixel_unshuffle pow prelu reciprocal "
+        "relu relu6 reshape rms_norm rsqrt rsub scaled_dot_product_attention select selu sigmoid sign silu sin "
+        "slice softmax softplus split split_with_sizes sqrt square squeeze stack std sub sum sym_size t tanh "
+        "threshold to transpose tril triu unbind unflatten unsqueeze upsample_bilinear2d upsample_nearest2d var "
+        "view view_as where zeros_like "
+    ).split()
+)
+"""All that a description may ask for, in place too: others reach beyond their tensors, into files or foreign memory."""
 
 Operation = tuple[str, str, list[Any]]
 
@@ -51,7 +67,10 @@ class Described(nn.Module):
         """What else the file's header says."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of normalised images, shape (N, C, H, W)."""
+        """Logits, shape (N, classes), of normalised images, shape (N, C, H, W).
+
+        Raises WrongInput where an operation does not take what it is given: a damaged file, or images of another shape.
+        """
         values: dict[str, Any] = {name: self.get_buffer(own) for name, own in self._names.items()} | {INPUT: images}
 
         def get(taken: Any) -> Any:
@@ -60,8 +79,13 @@ class Described(nn.Module):
             return [get(each) for each in taken] if isinstance(taken, list) else taken
 
         for out, name, taken in self.graph:
-            values[out] = getattr(torch.ops.aten, name)(*get(taken))
-        logits: Tensor = values[OUTPUT]
+            try:
+                values[out] = getattr(torch.ops.aten, name)(*get(taken))
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:
+                raise WrongInput(f"the described network cannot compute {name}: {reason(error)}") from None
+        logits = values[OUTPUT]
+        if not isinstance(logits, Tensor):
+            raise WrongInput(f"the described network gives {type(logits).__name__}, no tensor of logits")
         return logits
 
 
@@ -106,9 +130,12 @@ def described(exported: torch.export.ExportedProgram) -> tuple[dict[str, Tensor]
         target = node.target
         if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
             raise WrongInput(f"the network cannot be described: {getattr(target, '__name__', target)} is not ATen's")
+        name = target._schema.name.removeprefix("aten::")
+        if not _is_harmless(name):
+            raise WrongInput(f"the network cannot be described: {name} is none of the operations that are loaded again")
         out = OUTPUT if node.name == gives else f"%{node.name}"
         known[node.name] = out
-        graph.append((out, target._schema.name.removeprefix("aten::"), _taken(node, known)))
+        graph.append((out, name, _taken(node, known)))
     assert any(out == OUTPUT for out, _, _ in graph), "a network that computes something"
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}, graph
 
@@ -135,6 +162,8 @@ def load(data: bytes, *, where: str) -> Described:
         graph = json.loads(header["graph"])
         known = {INPUT, *tensors}
         for out, name, taken in graph:
+            if not isinstance(taken, list):
+                raise TypeError(f"{name} takes no list")
             if not _is_harmless(name):
                 raise WrongInput(f"{where} asks for the operation {name!r}, which no network needs: it is not loaded")
             if missing := _names(taken) - known:
@@ -144,7 +173,7 @@ def load(data: bytes, *, where: str) -> Described:
             raise KeyError(OUTPUT)
     except WrongInput:
         raise
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise WrongInput(f"{where} does not describe a network: {reason(error)} (its header's graph)") from None
     return Described(tensors, graph, {name: said for name, said in header.items() if name != "graph"})
 
@@ -160,9 +189,7 @@ def _in_order(data: bytes) -> bytes:
 
 
 def _is_harmless(name: object) -> bool:
-    return (
-        isinstance(name, str) and name.isidentifier() and not name.startswith(REFUSED) and hasattr(torch.ops.aten, name)
-    )
+    return isinstance(name, str) and (name in OPERATIONS or name.removesuffix("_") in OPERATIONS)
 
 
 def _taken(node: torch.fx.Node, known: Mapping[str, str]) -> list[Any]:

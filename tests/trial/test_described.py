@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -79,6 +80,59 @@ def test_what_is_no_operation_on_tensors_or_takes_more_than_they_list_is_refused
         described(program(Spoken(), image=(3, 4, 4)))
     with pytest.raises(WrongInput, match="the network cannot be described: aten::add takes alpha by name"):
         described(program(Twice(), image=(3, 4, 4)))
+
+
+def crafted(graph, **tensors):
+    return safetensors.torch.save({"w": torch.ones(2), **tensors}, {"graph": json.dumps(graph)})
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        [["text", "chr", [65]], ["logits", "from_file", ["text", True, 8]]],
+        [["s", "sparse_coo_tensor", ["i", "w", [4]]], ["logits", "to_dense", ["s"]]],  # writes where i says
+        [["s", "manual_seed", [5]], ["logits", "relu", ["images"]]],
+        [["logits", "name", ["images"]]],
+        [["logits", "__init__", ["images"]]],
+    ],
+)
+def test_an_operation_that_no_network_needs_is_refused(graph):
+    with pytest.raises(WrongInput, match="which no network needs"):
+        load(crafted(graph, i=torch.tensor([[10**9, 0]])), where="model.safetensors")
+
+
+def test_an_object_in_place_of_a_list_is_refused():
+    with pytest.raises(WrongInput, match="does not describe a network: TypeError: relu takes no list"):
+        load(crafted([["logits", "relu", {"images": 0}]]), where="model.safetensors")
+
+
+def test_a_graph_too_deep_to_read_is_refused():
+    data = safetensors.torch.save({"w": torch.ones(2)}, {"graph": "[" * 100_000})
+    with pytest.raises(WrongInput, match="does not describe a network"):
+        load(data, where="model.safetensors")
+
+
+def test_an_operation_that_cannot_take_its_tensors_is_one_line():
+    network = load(crafted([["logits", "conv2d", ["images", "w"]]]), where="model.safetensors")
+    with pytest.raises(WrongInput, match="cannot compute conv2d: RuntimeError: weight should have"):
+        network(torch.zeros(1, 3, 4, 4))
+    with pytest.raises(WrongInput, match="gives int, no tensor"):
+        load(crafted([["logits", "sym_size", ["images", 0]]]), where="f")(torch.zeros(1, 3, 4, 4))
+
+
+def test_the_lines_of_the_card_give_no_operation_the_name_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spelt = [[f"c{each}", "chr", [ord(each)]] for each in "ab"]
+    graphs = (
+        [*spelt, ["name", "add", ["ca", "cb"]], ["logits", "from_file", ["name", True, 2]]],
+        [["logits", "save", {"w": 0, str(tmp_path / "ab"): 0}]],
+    )
+    for graph in graphs:
+        (tmp_path / "model.safetensors").write_bytes(crafted(graph))
+        given = {"json": json, "safetensors": safetensors, "torch": torch, "images": torch.zeros(1, 3, 4, 4)}
+        with pytest.raises((AttributeError, KeyError)):
+            exec(LINES, given)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 @pytest.mark.slow
