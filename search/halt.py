@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from trial.store import write_durably
 
 __all__ = ["Halt", "gently", "is_asked", "keep", "kept"]
 
+TRIES = 60
 LEFT = "left.json"
 """The recipes of trials that were left when the search was ended, in the study's folder."""
 
@@ -94,7 +96,11 @@ def kept(study: Path) -> list[Flat]:
 def _tell() -> None:
     from ray.experimental import internal_kv
 
-    internal_kv._internal_kv_put(_key(), b"1")
+    for _ in range(TRIES):
+        with suppress(Exception):  # of a head that is busy
+            internal_kv._internal_kv_put(_key(), b"1")
+            return
+        time.sleep(1.0)
 
 
 def _key() -> bytes:

@@ -109,11 +109,12 @@ class Proposals(Searcher):
     def take_up(self, recipes: Iterable[Flat]) -> None:
         """Have recipes run that an earlier search had begun; those that have a row are passed over."""
         for recipe in recipes:
-            number = self._sampler.take_up(recipe) if self._left else None
-            if number is not None:
+            taken = self._sampler.take_up(recipe) if self._left else None
+            if taken is not None:
+                number, known = taken
                 self._left -= 1
-                self._taken_up[number] = recipe
-                self._order.add(Proposal(number, recipe, self._parent_of(recipe)))
+                self._taken_up[number] = known
+                self._order.add(Proposal(number, known, self._parent_of(known)))
 
     def goes_on(self, trial_id: str, row: Row, rung: int) -> bool:
         """Whether a trial goes on past a rung now; if not, it ends for Tune, and may be suggested again later."""

@@ -107,8 +107,11 @@ class Sampler:
         self._numbers[self._count], self._asked[self._count] = place, recipe
         return self._count, recipe
 
-    def take_up(self, recipe: Flat) -> int | None:
-        """A number for a recipe that an earlier search had asked for; None where it was tried or lies outside."""
+    def take_up(self, recipe: Flat) -> tuple[int, Flat] | None:
+        """A number for a recipe that an earlier search had asked for, and the recipe with the knobs of this version.
+
+        None where it was tried or lies outside.
+        """
         traced = self._space.trace(recipe)
         if traced is None or _key(traced[0]) in self._tried:
             return None
@@ -117,7 +120,7 @@ class Sampler:
         self._count += 1
         self._asked[self._count] = recipe
         self._numbers[self._count] = self._model.begin(parameters, distributions) if self._model is not None else 0
-        return self._count
+        return self._count, recipe
 
     def tell(self, number: int, row: Mapping[str, Any] | None) -> None:
         """Learn what became of a proposal: its row, or None where it left none, since its worker was lost."""

@@ -69,11 +69,9 @@ def status(study: Path, trial: str) -> Status | None:
     folder = study / ARTEFACTS / trial
     try:
         said: Status = json.loads((folder / STATUS).read_bytes())
-        sizes = {name: (folder / name).stat().st_size for name in said["files"]}
-        is_whole = said["state"] in {"done", "failed"} and all(
-            size == said["files"][name]["bytes"] for name, size in sizes.items()
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        files = {"done": (RECIPE, WEIGHTS, MODEL, CARD), "failed": ()}[said["state"]]
+        is_whole = all((folder / name).stat().st_size == said["files"][name]["bytes"] for name in files)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
     return said if is_whole else None
 

@@ -58,15 +58,21 @@ def export(
             describes the thin float32 network, see `trial.described`; ``pt2`` is torch.export's.
         quantise: How an ONNX file is quantised; None is as the recipe says.
         opset: Of ONNX's operators; None is the fixed one.
-        check: Read the file back, compare float32 logits with the network's, and measure an ONNX file's accuracy.
+        check: Load what is written, compare float32 logits with the network's, and measure an ONNX file's accuracy;
+            where that fails nothing is written.
         out: The file; None is TRIAL.ENDING here.
 
     Raises:
         WrongInput: A kind, quantisation or opset that is not known, one that does not go with the kind, or a network
             that cannot be exported.
-        WorkFailed: The check found another network in the file.
+        WorkFailed: The check found another network in what would be written.
     """
     _check_given(to, quantise=quantise, opset=opset)
+    path = out or Path(f"{row['trial']}.{ENDINGS[to]}")
+    if path.exists() and not path.is_file():
+        raise WrongInput(f"{path} is there, and no file (--out)")
+    if not path.parent.is_dir():
+        raise WrongInput(f"{path.parent} is no folder (--out)")
     known = frozen(study)
     if known is None:
         raise WrongInput(f"{study} has no spec.yaml and no experiment.yaml, which say how its networks were trained")
@@ -84,7 +90,6 @@ def export(
     network = network.cpu().eval()
     image = bench.splits.train.images.shape[1:]
     threads = experiment.numerics.threads
-    path = out or Path(f"{row['trial']}.{ENDINGS[to]}")
     with computing("float32", threads=threads):
         if to == "onnx":
             try:
@@ -98,11 +103,11 @@ def export(
             buffer = io.BytesIO()
             torch.export.save(described.program(network, image=image), buffer)
             data = buffer.getvalue()
-        if not path.parent.is_dir():
-            raise WrongInput(f"{path.parent} is no folder (--out)")
-        write_durably(path, data)
         told: dict[str, Any] = {"file": str(path), "bytes": len(data), "to": to, "quantisation": option_name(type(how))}
-        return told | (_checked(path, network, bench, to=to, how=how) if check else {})
+        if check:
+            told |= _checked(data, network, bench, to=to, how=how, where=str(path))
+        write_durably(path, data)
+        return told
 
 
 def _check_given(to: str, *, quantise: str | None, opset: int | None) -> None:
@@ -125,18 +130,19 @@ def _how(typed: str | None, recipes: Quantisation) -> Quantisation:
     raise WrongInput(f"--quantise {typed}: {nearest(typed, [option_name(way) for way in WAYS])}")
 
 
-def _checked(path: Path, network: nn.Module, bench: Workbench, *, to: str, how: Quantisation) -> dict[str, Any]:
-    """Compare the file as it lies there with the network, and measure it; raises WorkFailed where it is another one."""
+def _checked(
+    data: bytes, network: nn.Module, bench: Workbench, *, to: str, how: Quantisation, where: str
+) -> dict[str, Any]:
+    """Load a file's bytes, compare with the network, and measure them; raises WorkFailed where they are another one."""
     threads, splits = bench.experiment.numerics.threads, bench.splits
     images = examples(splits, seed=bench.experiment.seed).cpu()
-    data = path.read_bytes()
     found: dict[str, Any] = {}
     back: Any
     if to == "onnx":
-        back = FromFile(session(data, threads=threads, where=str(path)))
+        back = FromFile(session(data, threads=threads, where=where))
         found = {"val_accuracy": measured(data, splits, threads=threads)["val_accuracy"]}
     elif to == "safetensors":
-        back = described.load(data, where=str(path))
+        back = described.load(data, where=where)
     else:
         back = torch.export.load(io.BytesIO(data)).module()
     with torch.inference_mode():
@@ -144,7 +150,7 @@ def _checked(path: Path, network: nn.Module, bench: Workbench, *, to: str, how: 
         found["difference"] = float((back(images) - truth).abs().max() / truth.abs().max().clamp_min(1e-12))
     if how == NONE and not found["difference"] <= TOLERANCE:
         raise WorkFailed(
-            f"logits of {path} differ from the network's by {found['difference']:.1e} of the largest, more than "
+            f"logits of {where} differ from the network's by {found['difference']:.1e} of the largest, more than "
             f"{TOLERANCE:.0e}"
         )
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,12 @@ def measured(study: Path, trials: Sequence[str], *, threads: int, say: Callable[
         path, made = study / ARTEFACTS / trial / MODEL, status(study, trial)
         if made is not None and made["state"] == "done":
             files[trial] = _reading(path)
-            session(files[trial](), threads=threads, where=str(path))  # before minutes of timing others
+            data = files[trial]()  # before minutes of timing others
+            if hashlib.sha256(data).hexdigest() != made["files"][MODEL]["sha256"]:
+                raise WrongInput(
+                    f"{path} is not the file that was made: remove {path.parent}, and `prunefront run` makes it anew"
+                )
+            session(data, threads=threads, where=str(path))
     missing = [trial for trial in trials if trial not in files]
     cure = "`prunefront run SPEC --set artefacts=front`, or =all, makes them"
     if not files:

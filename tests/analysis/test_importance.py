@@ -70,7 +70,7 @@ def known(values: np.ndarray, truth, *, names: str) -> Forests:
         decides={},
     )
     fold = np.random.default_rng(1).permutation(len(values)) % 5
-    return Forests("val_accuracy", found, truth(values), (fold,), len(values), 0, TREES)
+    return Forests("val_accuracy", found, truth(values), (fold,), len(values), 0, module.TREES)
 
 
 def effects(forests: Forests, truth, sets):

@@ -199,7 +199,9 @@ def test_what_was_cut_before_goes_again_and_counts(method: Method, name: str) ->
 
 
 @every_case
-def test_after_a_removal_a_ratio_is_a_share_of_the_dense_network_or_of_the_linear_weights_that_are_left(method: Method, name: str) -> None:
+def test_after_a_removal_a_ratio_is_one_of_the_dense_network_or_of_linear_weights_that_are_left(
+    method: Method, name: str
+) -> None:
     if not isinstance(method, ChannelMethod):
         pytest.skip("single weights are not removed")
     given, seen = network(name), evidence()

@@ -89,6 +89,26 @@ def test_all_files_are_there_and_the_status_tells_them(made, study, rows):
             assert said["onnx_difference"] <= 1e-4
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"state": "done", "files": {}},
+        {"state": "done", "files": "all"},
+        {"state": "done"},
+        {"state": "half"},
+        {"state": ["done"], "files": {}},
+        ["done"],
+        None,
+    ],
+)
+def test_a_status_that_does_not_tell_all_files_is_none(tmp_path, said):
+    folder = tmp_path / "artefacts" / ("a" * 16)
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps(said))
+    assert status(tmp_path, "a" * 16) is None
+    assert status(folder / "status.json", "a" * 16) is None
+
+
 def test_the_file_that_ships_has_the_rows_accuracy_and_the_card_says_it(bench, made, rows):
     images, labels = validation(bench)
     for how, folder in made.items():
@@ -248,6 +268,8 @@ def test_export_without_a_word_is_the_artefacts_file(study, rows, made, tmp_path
         (["--to", "safetensors", "--quantise", "float16"], "--quantise belongs to --to onnx"),
         (["--opset", "7"], r"opset must lie in \[18, 23\], got 7"),
         (["--to", "safetensors", "--out", "nowhere/m.onnx"], "nowhere is no folder"),
+        (["--out", "/dev/null"], "/dev/null is there, and no file"),
+        (["--out", "."], r"\. is there, and no file"),
     ],
 )
 def test_export_refuses_what_it_cannot_do_in_one_line(study, rows, tmp_path, monkeypatch, options, said):

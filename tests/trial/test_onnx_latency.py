@@ -1,5 +1,6 @@
 """ONNX files are timed as they run: what goes in, how often, in which order. How long they take no test says."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 
 from analysis.errors import WrongInput
 from trial import onnx_latency, quiet, study_latency
-from trial.artefact import ARTEFACTS, MODEL, STATUS
+from trial.artefact import ARTEFACTS, CARD, MODEL, RECIPE, STATUS, WEIGHTS
 from trial.onnx_file import session
 from trial.onnx_latency import latencies, taken
 from trial.processor import cores, cpu
@@ -97,9 +98,11 @@ def study(folder: Path, models: dict[str, bytes]) -> Path:
     for trial, model in models.items():
         place = folder / ARTEFACTS / trial
         place.mkdir(parents=True)
-        (place / MODEL).write_bytes(model)
-        said = {"state": "done", "files": {MODEL: {"bytes": len(model)}}}
-        (place / STATUS).write_text(json.dumps(said))
+        files = {MODEL: model, **dict.fromkeys((RECIPE, WEIGHTS, CARD), b"made up")}
+        for name, data in files.items():
+            (place / name).write_bytes(data)
+        about = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+        (place / STATUS).write_text(json.dumps({"state": "done", "files": about}))
     return folder
 
 
@@ -157,3 +160,10 @@ def test_a_damaged_file_is_named_before_anything_is_timed(tmp_path: Path, model:
     folder = study(tmp_path, {"a" * 16: model, "b" * 16: model[: len(model) // 2]})
     with pytest.raises(WrongInput, match=rf"{'b' * 16}/model.onnx is damaged"):
         study_latency.measured(folder, ["a" * 16, "b" * 16], threads=1, say=pytest.fail)
+
+
+def test_a_file_of_the_right_size_that_is_another_one_is_refused(tmp_path: Path, model: bytes) -> None:
+    folder = study(tmp_path, {"a" * 16: model})
+    (folder / ARTEFACTS / ("a" * 16) / MODEL).write_bytes(model[:-1] + bytes([model[-1] ^ 1]))
+    with pytest.raises(WrongInput, match=r"model.onnx is not the file that was made: remove .*a{16}, and"):
+        study_latency.measured(folder, ["a" * 16], threads=1, say=pytest.fail)

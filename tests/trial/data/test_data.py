@@ -158,7 +158,9 @@ def test_nothing_half_written_is_left_behind(cache):
     decoded = Decoded(np.zeros((1, 3, 32, 32), np.uint8), np.zeros(1, np.int64), ("a",))
     decoded_once([], lambda: decoded, name="x", part="train")
     endings = sorted(file.name.split(".", 1)[1] for file in (cache / "prunefront" / "data").iterdir())
-    assert endings == ["images.npy", "json", "labels.npy", "lock"], "the lock stays, as whoever waits for it holds it open"
+    assert endings == ["images.npy", "json", "labels.npy", "lock"], (
+        "the lock stays, as whoever waits for it holds it open"
+    )
     assert cache_folder() == cache / "prunefront"
 
 
