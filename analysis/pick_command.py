@@ -14,7 +14,7 @@ from analysis.choice import Aim, Choice, Within, choose, said
 from analysis.constraints import Constraint
 from analysis.errors import WrongInput
 from analysis.front_table import human
-from analysis.schema import DENSE, MEASURES, measure
+from analysis.schema import ARTEFACTS, DENSE, MEASURES, measure
 from analysis.summary import chosen_objectives, shared_constraints
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
     """A choice ready for JSON."""
     (row,) = choice.network.to_pylist()
     study = next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
-    artefact = study / table.ARTEFACTS / row["trial"]
+    artefact = study / ARTEFACTS / row["trial"]
     return {
         "aim": str(choice.aim),
         "study": str(study),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "ARTEFACTS",
     "COLUMNS",
     "CONFIRMED",
     "CURVE",
@@ -36,6 +37,9 @@ __all__ = [
 
 SCHEMA_VERSION = 2
 """What this version writes; it reads every version from 1 on (see ``analysis.migration``)."""
+
+ARTEFACTS = "artefacts"
+"""In a study's folder: a folder for each trial whose network was made ready to deploy."""
 
 DENSE = "dense"
 """The `method` of the row that holds the unpruned network's measures: a study's point of reference."""

@@ -29,9 +29,6 @@ __all__ = ["compact", "labels", "read", "together", "where"]
 
 PARQUET = "trials.parquet"
 ROWS = "rows"
-ARTEFACTS = "artefacts"
-"""The folder of what is made of trials to be deployed, in a folder of each trial's name."""
-
 UNREADABLE = "trials.unreadable.parquet"
 """A trials.parquet that could not be read when it was to be written anew."""
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis import table
+from analysis.schema import ARTEFACTS
 from analysis.summary import summarise
 from search.spec import Spec
-from trial.artefact import ARTEFACTS, Status, make, status
+from trial.artefact import Status, make, status
 from trial.rows import Row
 from trial.workbench import Workbench
 

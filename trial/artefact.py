@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from analysis.durable import sweep, write_durably
 from analysis.errors import WorkFailed, WrongInput
-from analysis.schema import DENSE
+from analysis.schema import ARTEFACTS, DENSE
 from methods.core.units import weighted_layers
 from trial import described, quiet
 from trial.card import card
@@ -32,7 +32,6 @@ from trial.workbench import Workbench
 from trial.yaml_file import text
 
 __all__ = [
-    "ARTEFACTS",
     "CARD",
     "MODEL",
     "RECIPE",
@@ -47,7 +46,6 @@ __all__ = [
     "status",
 ]
 
-ARTEFACTS = "artefacts"
 RECIPE, WEIGHTS, MODEL, CARD, STATUS = "recipe.yaml", "model.safetensors", "model.onnx", "card.md", "status.json"
 TOLERANCE = 1e-4
 """How far float32 logits may lie from the network's, relative to the largest."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from analysis.errors import WrongInput
 from analysis.object_path import ObjectPath
+from analysis.schema import ARTEFACTS
 from trial import quiet
-from trial.artefact import ARTEFACTS, MODEL, status
+from trial.artefact import MODEL, status
 from trial.onnx_file import session
 from trial.onnx_latency import BATCHES, latencies, taken
 from trial.timing import ROUNDS, RUNS

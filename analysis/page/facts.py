@@ -23,7 +23,7 @@ from analysis.page.learning import learning
 from analysis.page.progress import progress
 from analysis.page.sparsity import zeros_pay
 from analysis.page.widths import widths
-from analysis.schema import DENSE, MEASURES, SCHEMA_VERSION
+from analysis.schema import ARTEFACTS, DENSE, MEASURES, SCHEMA_VERSION
 from analysis.summary import SPEC, FrontSummary, study_constraints, study_objectives, summarise
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _artefacts(study: Path) -> dict[str, str]:
     """Trial → the folder of what was made of it to be deployed."""
     try:
-        return {path.name: str(path) for path in (study / table.ARTEFACTS).iterdir()}
+        return {path.name: str(path) for path in (study / ARTEFACTS).iterdir()}
     except OSError:
         return {}
 

@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from analysis.errors import WrongInput
+from analysis.schema import ARTEFACTS
 from trial import onnx_latency, quiet, study_latency
-from trial.artefact import ARTEFACTS, CARD, MODEL, RECIPE, STATUS, WEIGHTS
+from trial.artefact import CARD, MODEL, RECIPE, STATUS, WEIGHTS
 from trial.onnx_file import session
 from trial.onnx_latency import latencies, taken
 from trial.processor import cores, cpu
