@@ -149,9 +149,7 @@ def machines() -> Iterator[Machines]:
             store = subprocess.Popen(found.command("store", str(python), *moto), stdout=written, stderr=written)
         token = secrets.token_hex(32)
         for name in ("head", *NODES):
-            made[name].run("mkdir", "-p", "-m", "700", "/root/.ray")
-            made[name].write("/root/.ray/auth_token", token)
-            made[name].run("chmod", "600", "/root/.ray/auth_token")
+            made[name].run("sh", "-c", f"umask 077; mkdir -p ~/.ray && printf %s {token} > ~/.ray/auth_token")
         small = ["--disable-usage-stats", f"--object-store-memory={100 * 2**20}"]
         at = f"--node-ip-address={made['head'].address}"
         head = ["--head", "--port=6379", at, "--dashboard-host=127.0.0.1", "--num-cpus=0", "--num-gpus=0"]

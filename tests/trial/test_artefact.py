@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from analysis.errors import WrongInput
 from prunefront import app
+from tests.trial.workbenches import DEPLOYED, opened
 from trial import artefact, described
 from trial.artefact import make, status
 from trial.augmentation import normalised
@@ -30,19 +31,10 @@ FILES = {"recipe.yaml", "model.safetensors", "model.onnx", "card.md", "status.js
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        given = {
-            "network": {"code": "tests.trial.tiny:made"},
-            "data": {"name": "digits", "images": 400, "validation": 100},
-            "dense": {"epochs": 3},
-            "recovery": {"epochs": 1},
-        }
-        study = tmp_path_factory.mktemp("study")
-        bench = Workbench(Experiment.parse(given, where="spec.yaml"), study, study_name="study", worker="here")
-        freeze(study, bench.experiment)
-        yield bench
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    made = opened(tmp_path_factory.mktemp("study"), DEPLOYED)
+    freeze(made._study, made.experiment)
+    return made
 
 
 @pytest.fixture(scope="module")

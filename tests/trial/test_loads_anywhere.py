@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import pytest
 import safetensors.torch
 import torch
 
+from analysis.schema import ARTEFACTS
+from tests.trial.workbenches import DEPLOYED, complete, opened
+from tests.trial.workbenches import run as run_trial
 from trial.artefact import CARD, make
 from trial.augmentation import normalised
-from trial.experiment import Experiment
 from trial.onnx_file import BATCH
-from trial.recipe import Recipe
-from trial.workbench import Workbench
 
 pytestmark = pytest.mark.slow
 
@@ -48,23 +47,13 @@ def run(python: Path, script: str, *, folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module", params=["none", "dynamic-int8", "static-int8", "float16"])
-def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """An artefact's folder, and the images that its accuracy is of."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        given = {
-            "network": {"code": "tests.trial.tiny:made"},
-            "data": {"name": "digits", "images": 400, "validation": 100},
-            "dense": {"epochs": 3},
-            "recovery": {"epochs": 1},
-        }
-        study = tmp_path_factory.mktemp("study")
-        bench = Workbench(Experiment.parse(given, where="spec.yaml"), study, study_name="study", worker="here")
-        said = {"method": "filter-l1", "ratio": 0.5, "quantisation": request.param}
-        row = bench.run(Recipe.parse(said, bench.experiment, where="spec.yaml"))
-        assert row["state"] == "complete", row["error"]
-        assert make(bench, row, study)["state"] == "done"
-        yield study / "artefacts" / row["trial"], bench.splits
+    study = tmp_path_factory.mktemp("study")
+    bench = opened(study, DEPLOYED)
+    row = complete(run_trial(bench, {"method": "filter-l1", "ratio": 0.5, "quantisation": request.param}))
+    assert make(bench, row, study)["state"] == "done"
+    return study / ARTEFACTS / row["trial"], bench.splits
 
 
 def blocks(folder: Path) -> list[str]:

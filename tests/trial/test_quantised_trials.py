@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from analysis.errors import WrongInput
 from tests.trial.images import splits
+from tests.trial.workbenches import DEPLOYED, opened
 from trial import gates, shipped
 from trial.augmentation import normalised
-from trial.experiment import Experiment
 from trial.onnx_file import BATCH, OPSET, stored_tensors, written
 from trial.quantising import DynamicInt8, Float16
 from trial.recipe import Recipe, trial_id
@@ -35,17 +35,8 @@ def recipe(bench: Workbench, **changes: Any) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        given = {
-            "network": {"code": "tests.trial.tiny:made"},
-            "data": {"name": "digits", "images": 400, "validation": 100},
-            "dense": {"epochs": 3},
-            "recovery": {"epochs": 1},
-        }
-        study = tmp_path_factory.mktemp("study")
-        yield Workbench(Experiment.parse(given, where="spec.yaml"), study, study_name="study", worker="here")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return opened(tmp_path_factory.mktemp("study"), DEPLOYED)
 
 
 @pytest.fixture(scope="module")

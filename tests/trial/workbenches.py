@@ -11,7 +11,7 @@ from trial.recipe import Recipe
 from trial.rows import Row
 from trial.workbench import Workbench
 
-__all__ = ["OF_A_RUN", "TINY", "complete", "curve", "experiment", "opened", "outcome", "run"]
+__all__ = ["DEPLOYED", "OF_A_RUN", "TINY", "complete", "curve", "experiment", "opened", "outcome", "run"]
 
 TINY: Mapping[str, Any] = {
     "network": tiny.NETWORK,
@@ -20,6 +20,13 @@ TINY: Mapping[str, Any] = {
     "sparsity": {"epochs": 1, "rate": 0.05, "batch": 16},
     "recovery": {"epochs": 1, "rate": 0.02, "batch": 16},
 }
+DEPLOYED: Mapping[str, Any] = {
+    "network": {"code": "tests.trial.tiny:made"},
+    "data": {"name": "digits", "images": 400, "validation": 100},
+    "dense": {"epochs": 3},
+    "recovery": {"epochs": 1},
+}
+"""Trained so far that files made of its networks can be told apart by their accuracy."""
 TRAININGS = ("dense", "sparsity", "recovery")
 OF_A_RUN = ("study", "started", "seconds", "worker", "epochs_reused")
 """What a row says of when and where it was made."""
