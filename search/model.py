@@ -12,7 +12,8 @@ does the same at each knob anew, but for ties on the last front, which it breaks
 
 **NSGA-II**'s parents are the best of the window, settled anew after every ``fresh`` children that finished. Optuna
 crosses only knobs that all recipes have, which of ours is the method alone; so each trial has the genes of all methods,
-of which its recipe shows some. Those of a row that does not show them are drawn at random.
+of which its recipe shows some. Those of a row that does not show them are drawn at random, and so are those that a
+child is to change. Its sampler is asked for a child's genes at once: `Study.ask` copies all of them for each of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from analysis.pareto import directions
 from search.best import best
@@ -156,6 +157,8 @@ class Model:
         self._study: optuna.Study | None = None
         self._window = _Window()
         self._until = 0
+        self._chance = random.Random()
+        """Seeded with each study."""
 
     def learn(self, parameters: Parameters, distributions: Distributions, told: Told) -> None:
         """Take in a trial that has ended."""
@@ -172,7 +175,10 @@ class Model:
         """Propose a recipe, and give it a number; it is under way until ``tell`` or ``withdraw``."""
         study = self._current()
         self._window.shown = self._shown()
-        trial = study.ask(fixed_distributions=dict(self._genes))
+        if self._kind.has_parents:
+            genes = self._child(study)
+            return self.begin(genes, self._genes), self._space.suggest(FixedTrial(genes))
+        trial = study.ask()
         recipe = self._space.suggest(trial)
         return self.begin(trial.params, trial.distributions), recipe
 
@@ -199,6 +205,7 @@ class Model:
             self._until = self._asked + LIFE
             self._window = _Window()
             seed = self._seeds(self._asked + self._learnt)
+            self._chance.seed(seed)
             self._study = optuna.create_study(
                 storage=self._window,
                 sampler=self._kind.make(seed, self._space),
@@ -220,6 +227,17 @@ class Model:
         for number, trial in enumerate(shown, start=-len(shown)):
             trial.number = number  # below 0, where no trial that is asked for is
         return shown
+
+    def _child(self, study: optuna.Study) -> dict[str, Any]:
+        """The genes of a child of the parents that are shown; drawn at random where there are too few of them yet."""
+        generation = len(self._cast) // POPULATION
+        child = frozen_trial({}, {}, Told(TrialState.RUNNING), attributes={GENERATION: generation})
+        crossed = {path: distribution for path, distribution in self._genes.items() if not distribution.single()}
+        bred = study.sampler.sample_relative(study, child, crossed)
+        return {
+            path: bred[path] if path in bred else _drawn(distribution, self._chance)
+            for path, distribution in self._genes.items()
+        }
 
     def _parents(self) -> list[FrozenTrial]:
         """NSGA-II's parents, or, where there are too few of them yet, what is there of its first generation.
@@ -252,8 +270,7 @@ class Model:
         missing = {path: genes for path, genes in self._genes.items() if path not in parameters}
         if not missing:
             return parameters, distributions
-        chance = random.Random(self._seeds(-1 - self._learnt - len(self._cast)))
-        drawn = {path: _drawn(distribution, chance) for path, distribution in missing.items()}
+        drawn = {path: _drawn(distribution, self._chance) for path, distribution in missing.items()}
         return {**drawn, **parameters}, {**missing, **distributions}
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import Trial
+from optuna.trial import BaseTrial
 
 from methods.core.knobs import Value
 
@@ -27,7 +27,7 @@ class Searched(Protocol):
         """The value at a place from 0 to size - 1; where they cannot be counted there is place 0, a low one."""
         ...
 
-    def suggest(self, trial: Trial, name: str) -> Value:
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
         """Ask Optuna for a value under ``name``."""
         ...
 
@@ -72,7 +72,7 @@ class Among:
         """The value in this place of the list."""
         return self.values[index]
 
-    def suggest(self, trial: Trial, name: str) -> Value:
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
         """One of the values."""
         value = trial.suggest_categorical(name, self.values)
         assert value is not None, "None is no knob's value"
@@ -127,7 +127,7 @@ class Steps:
         """``low`` and ``index`` steps."""
         return tidy(self.low + index * self.step)
 
-    def suggest(self, trial: Trial, name: str) -> Value:
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
         """One of the steps."""
         return self.at(trial.suggest_int(name, 0, self.size - 1))
 
@@ -167,7 +167,7 @@ class Wholes:
         """``low`` and ``index`` more."""
         return self.low + index
 
-    def suggest(self, trial: Trial, name: str) -> Value:
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
         """One of them."""
         return trial.suggest_int(name, self.low, self.high)
 
@@ -206,7 +206,7 @@ class Stretch:
         assert index == 0, "a stretch cannot be counted"
         return self.low
 
-    def suggest(self, trial: Trial, name: str) -> Value:
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
         """A number of the stretch, to 12 digits."""
         return min(max(tidy(trial.suggest_float(name, self.low, self.high, log=self.log)), self.low), self.high)
 

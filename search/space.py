@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import Trial
+from optuna.trial import BaseTrial
 
 from analysis.errors import WrongInput, nearest
 from methods import catalogue, method
@@ -128,7 +128,7 @@ class Space:
         made: Method = parse_method(method(name, where=name), settings, what=name, where=name)
         return made
 
-    def suggest(self, trial: Trial) -> Flat:
+    def suggest(self, trial: BaseTrial) -> Flat:
         """Ask Optuna for a recipe, knob by knob, each only where the choices before it bring it up."""
         return _suggest(trial, self.methods, "method", "")
 
@@ -253,7 +253,7 @@ def _searched(knob: Knob, given: object, *, where: str) -> Searched | Branch:
     return Branch(groups)
 
 
-def _suggest(trial: Trial, branch: Branch, column: str, prefix: str) -> Flat:
+def _suggest(trial: BaseTrial, branch: Branch, column: str, prefix: str) -> Flat:
     chosen = trial.suggest_categorical(f"{prefix}{column}", list(branch.options))
     recipe: Flat = {column: chosen}
     for name, searched in branch.options[chosen].knobs.items():
