@@ -46,7 +46,12 @@ def differences(wanted: Mapping[str, str]) -> list[str]:
 
 def check_here() -> None:
     """Raise WrongInput where this process has other releases than its job was submitted with, if it is of one."""
-    differing = differences(json.loads(os.environ.get(PINNED) or "{}"))
+    said = os.environ.get(PINNED) or "{}"
+    try:
+        wanted = {str(name): str(there) for name, there in json.loads(said).items()}
+    except (ValueError, AttributeError):
+        raise WrongInput(f"{PINNED} is not the JSON that submit writes, got {said!r:.60}: leave it unset") from None
+    differing = differences(wanted)
     if differing:
         raise WrongInput(
             f"on {socket.gethostname()} {'; '.join(differing)} where the study was submitted: install the same "

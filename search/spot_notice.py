@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -40,6 +41,11 @@ TOKEN_SECONDS = 21_600
 """The longest that AWS gives a token for."""
 GOOGLE_SECONDS = 30.0
 """Google stops a machine so long after its notice."""
+
+DRAIN_SECONDS = 60.0
+"""Ray's command takes a few seconds; one that a head keeps waiting is given up and begun again."""
+UNCLEAR = (OSError, HTTPException, ValueError, KeyError, TypeError)
+"""What an answer that is none, or is no notice, raises."""
 
 Look = Callable[[], float | None]
 """Seconds until this machine is taken away, None where nobody has said so."""
@@ -102,14 +108,14 @@ def watch(cloud: str, *, address: str, node: str | None = None) -> bool:
     look = CLOUDS[cloud]()
     try:
         look()
-    except OSError as error:
+    except UNCLEAR as error:
         raise WrongInput(
             f"no metadata service of {cloud} answers at {look.endpoint}: {error} (--cloud is where this machine is)"
         ) from error
     node = node or _node_here(address)
     checked, silent = time.monotonic(), 0
     while True:
-        with suppress(OSError, ValueError, KeyError):  # asked again
+        with suppress(*UNCLEAR):  # asked again
             left = look()
             if left is not None:
                 print(f"{cloud} takes this machine away in {left:.0f} s: it is drained", flush=True)  # noqa: T201
@@ -129,7 +135,11 @@ def drained(node: str, *, address: str, seconds: float) -> bool:
     command = ["drain-node", "--address", address, "--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     told = ["--reason-message", "spot", "--deadline-remaining-seconds", str(int(seconds))]
     program = "from ray.scripts.scripts import main; main()"
-    return subprocess.run([sys.executable, "-c", program, *command, *told], check=False).returncode == 0
+    try:
+        ended = subprocess.run([sys.executable, "-c", program, *command, *told], check=False, timeout=DRAIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return ended.returncode == 0
 
 
 def _alive(address: str) -> dict[str, str]:

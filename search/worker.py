@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +45,11 @@ __all__ = ["MARKS", "Place", "Worker", "dense_network"]
 
 MARKS = "marks"
 """What a trial's configuration calls the epochs after which it was left, see `trial.leaving`."""
+
+LOOK_SECONDS = 1.0
+"""Between two looks whether a search that waits for a machine is to end."""
+WAIT_SECONDS = 30.0
+"""A worker's start takes less; whoever waits longer is told for what."""
 
 OF_THE_WORKER = {None, errno.ENOENT, errno.ESTALE}
 """Errors of a worker whose folders end with its node, or whose stage another made meanwhile: his, not the study's."""
@@ -166,15 +173,31 @@ def dense_network(
     taken away is left after the epoch that runs, and another goes on; where ``halt`` is asked for nobody does, and
     KeyboardInterrupt is raised.
     """
-    with_gpu: Any = {"num_cpus": share.cpu, "num_gpus": 1 if share.gpu else 0}
-    task: Any = ray.remote(**with_gpu, num_returns="streaming", max_retries=1)(_dense)
+    needs = Share(cpu=share.cpu, gpu=1 if share.gpu else 0)
+    held: Any = {"num_cpus": needs.cpu, "num_gpus": needs.gpu}
+    task: Any = ray.remote(**held, num_returns="streaming", max_retries=1)(_dense)
     while True:
-        row = _dense_row(task.remote(place), on_epoch=on_epoch, say=say)
+        made = task.remote(place)
+        _wait_for_machine(made, needs=needs, say=say, halt=halt)
+        row = _dense_row(made, on_epoch=on_epoch, say=say)
         if halt.is_asked:
             raise KeyboardInterrupt
         if row is not None:
             return row
         say("a machine is about to be taken away: the dense network's training goes on elsewhere")
+
+
+def _wait_for_machine(made: Any, *, needs: Share, say: Callable[[str], None], halt: Halt) -> None:
+    """Wait until a machine has taken the task up; KeyboardInterrupt where the search is asked to end before."""
+    tell_at = time.monotonic() + WAIT_SECONDS
+    with losses_of_ray("the dense network's worker failed"):
+        while not ray.wait([made], timeout=LOOK_SECONDS, fetch_local=False)[0]:
+            if halt.is_asked:
+                ray.cancel(made)
+                raise KeyboardInterrupt
+            if time.monotonic() > tell_at:
+                say(f"the dense network waits for a machine with {needs} to spare")
+                tell_at = math.inf
 
 
 def _dense_row(made: Any, *, on_epoch: Callable[[Epoch], None], say: Callable[[str], None]) -> Row | None:
@@ -191,7 +214,7 @@ def _dense_row(made: Any, *, on_epoch: Callable[[Epoch], None], say: Callable[[s
             return None
         elif isinstance(said, str):
             say(said)
-        else:
+        elif said is not None:
             row = said
     if not row:
         # Ray runs a lost generator again and skips as many values as it had before: where the first run left the
@@ -200,8 +223,9 @@ def _dense_row(made: Any, *, on_epoch: Callable[[Epoch], None], say: Callable[[s
     return row
 
 
-def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | Left | str]:
-    """Yield every epoch as it ends, then notices and the row, or what kept it from being written."""
+def _dense(place: Place) -> Iterator[Epoch | Row | OSError | WorkFailed | Left | str | None]:
+    """Yield None at once, every epoch as it ends, then notices and the row, or what kept it from being written."""
+    yield None
     said: queue.SimpleQueue[Epoch | Row | OSError | WorkFailed | Left | str | None] = queue.SimpleQueue()
     drain = Drain()
 

@@ -12,6 +12,7 @@ from analysis.errors import WrongInput
 from analysis.object_path import ObjectPath, each, scan
 from trial import manifest
 from trial.claims import CLAIMS, FileClaims, InUse
+from trial.leaving import forget
 from trial.manifest import MANIFEST, STAGES, TENSORS
 
 __all__ = ["UNFINISHED", "Stage", "doomed", "remove", "stages", "verified"]
@@ -98,7 +99,7 @@ def doomed(found: Sequence[Stage], *, older_than: float | None, keep: int | None
 
 
 def remove(study: Path, *, older_than: float | None, keep: int | None, now: float) -> list[Stage]:
-    """Remove the stages that `doomed` names from a study that nobody uses, and return them.
+    """Remove the stages that `doomed` names from a study that nobody uses, and return them; notes about them go along.
 
     Raises WrongInput where a process has the store open. On an object store nobody knows: there the caller sees to it
     that no search is running, and a trial by itself may have to make a stage again that it had begun to read.
@@ -111,6 +112,7 @@ def remove(study: Path, *, older_than: float | None, keep: int | None, now: floa
         for stage in gone:
             (study / STAGES / stage.key / MANIFEST).unlink(missing_ok=True)
             (study / STAGES / stage.key).remove_folder()
+        forget(study)
         return gone
     claims = FileClaims(study / STAGES / CLAIMS)
     try:
@@ -122,6 +124,7 @@ def remove(study: Path, *, older_than: float | None, keep: int | None, now: floa
                     (study / STAGES / stage.key / MANIFEST).unlink(missing_ok=True)
                     shutil.rmtree(study / STAGES / stage.key)
             claims.forget()
+            forget(study)
     except InUse as error:
         raise WrongInput(
             f"{study} is in use: a search, a trial or a confirmation has its store open; wait for it, or stop it"

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from analysis.durable import write_durably
 from analysis.object_path import scan
+from trial.manifest import MANIFEST, STAGES
 
 if TYPE_CHECKING:
     from trial.store import Product
 
-__all__ = ["NO_MARKS", "EndedEarly", "Leaves", "Left", "Marks", "note", "noted", "stays"]
+__all__ = ["NO_MARKS", "EndedEarly", "Leaves", "Left", "Marks", "forget", "note", "noted", "stays"]
 
 Leaves = Callable[[], bool]
 """Asked at the end of each epoch whether the machine is about to be taken away."""
@@ -28,7 +30,7 @@ Marks = Mapping[str, Collection[int]]
 
 NO_MARKS: Marks = MappingProxyType({})
 LEFT = "left"
-"""The folder of the study in which an empty file TRAINING-EPOCH says where a training was left."""
+"""The folder of the study in which a file TRAINING-EPOCH says where a training was left, and in it the stage's key."""
 
 
 def stays() -> bool:
@@ -40,7 +42,7 @@ def note(study: Path, left: Left) -> None:
     """Note in the study where a training was left."""
     folder = study / LEFT
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / f"{left.training}-{left.epoch}", b"")
+    write_durably(folder / f"{left.training}-{left.epoch}", left.stage.encode())
 
 
 def noted(study: Path) -> Marks:
@@ -57,6 +59,15 @@ def noted(study: Path) -> Marks:
     return found
 
 
+def forget(study: Path) -> None:
+    """Remove the notes whose stage is not stored any more: nobody can go on from there."""
+    with suppress(FileNotFoundError):
+        for note in [study / LEFT / entry.name for entry in scan(study / LEFT)]:
+            stage = note.read_bytes().decode(errors="replace")
+            if not (study / STAGES / stage / MANIFEST).exists():
+                note.unlink()
+
+
 class EndedEarly(Exception):
     """A part of a training was left after ``epoch`` with what it had learned."""
 
@@ -67,9 +78,10 @@ class EndedEarly(Exception):
 
 
 class Left(Exception):
-    """A trial was left: ``epoch`` of the training with this key is stored, and is no failure of the trial's."""
+    """A trial was left: ``epoch`` of the training with this key is stored as ``stage``, and is no failure of its."""
 
-    def __init__(self, training: str, epoch: int) -> None:
-        super().__init__(training, epoch)
+    def __init__(self, training: str, epoch: int, stage: str) -> None:
+        super().__init__(training, epoch, stage)
         self.training = training
         self.epoch = epoch
+        self.stage = stage

@@ -191,8 +191,8 @@ class Maker:
         except EndedEarly as early:
             product, epoch = early.product, early.epoch
         # As the link would be that ends here.
-        self.get(name, settings | {"until": epoch, "keeps_momentum": True}, lambda _: product, **further)
-        raise Left(training, epoch)
+        _, stage = self.get(name, settings | {"until": epoch, "keeps_momentum": True}, lambda _: product, **further)
+        raise Left(training, epoch, stage)
 
     def network(self, product: Product | None, *, afresh: bool = False) -> nn.Module:
         """The network of a product, or the untrained one, on the device and in eval mode.

@@ -4,6 +4,7 @@ The GPUs are Ray's alone: it hands them out and shows trials their part, and tor
 """
 
 import json
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -129,6 +130,27 @@ def test_dense_training_leaves_a_machine_that_is_about_to_be_taken_away(tmp_path
     assert len(rows(tmp_path)) == 1
     epochs = counted(tmp_path / "study")
     assert epochs.executed == epochs.needed == 6 + 1
+
+
+def test_a_search_that_waits_for_a_machine_says_so_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    given = [prepared(folder, seconds=seconds, resources={"cpu": 1}) for folder, seconds in ((first, 600), (second, 0))]
+    with (
+        nodes(1) as cluster,
+        driver(first, "--address", cluster.address, given=given[0], mark=cluster.mark),
+    ):
+        wait_until(lambda: seen(first), seconds=240, what="the first search has the only core")
+        with driver(second, "--address", cluster.address, given=given[1], mark=cluster.mark) as search:
+            assert search.process.stdout is not None
+            line = search.process.stdout.readline()
+            assert line == "the dense network waits for a machine with 1 core to spare\n"
+            search.process.send_signal(signal.SIGTERM)
+            code, _, complained = search.end(seconds=60)
+    assert code == 130
+    assert "interrupted: 0 of 6 trials are safe" in complained
+    assert not seen(second)
 
 
 def works(cluster: Nodes, folder: Path) -> bool:

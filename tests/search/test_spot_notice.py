@@ -27,6 +27,8 @@ class Metadata:
         self.tokens: list[str] = []
         """Those that were given out; the last is good."""
         self.asked = 0
+        self.garbage: list[bytes] = []
+        """What is answered first, instead of HTTP or of a notice."""
         metadata = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,7 +42,9 @@ class Metadata:
 
             def do_GET(self) -> None:
                 metadata.asked += 1
-                if self.path == "/computeMetadata/v1/instance/preempted":
+                if metadata.garbage:
+                    self.wfile.write(metadata.garbage.pop(0))
+                elif self.path == "/computeMetadata/v1/instance/preempted":
                     if self.headers.get("Metadata-Flavor") != "Google":
                         self._answer(403)
                     else:
@@ -115,6 +119,23 @@ def test_google_says_that_half_a_minute_is_left(metadata: Metadata) -> None:
     assert look() is None
     metadata.give_notice(seconds=120)
     assert look() == 30.0
+
+
+def test_what_is_no_notice_is_asked_for_again(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.spot_notice.LOOK_SECONDS", 0.0)
+    drained: list[float] = []
+    monkeypatch.setattr("search.spot_notice.drained", lambda *_, seconds, **__: not drained.append(seconds))  # type: ignore[func-returns-value]
+    metadata.garbage = [b"", b"not HTTP\r\n"]
+    for _ in (0, 1):
+        with pytest.raises(WrongInput, match="no metadata service of aws answers"):
+            watch("aws", address="127.0.0.1:1", node="here")
+    metadata.give_notice(seconds=60)
+    right = b"HTTP/1.0 200 OK\r\n\r\n"
+    broken = [b"", b"not HTTP\r\n", *(right + said for said in (b"", b"[1]", b"3"))]
+    metadata.garbage = [right + b'{"time": "2030-01-01T00:00:00Z"}', *broken]
+    assert watch("aws", address="127.0.0.1:1", node="here")
+    assert metadata.garbage == []
+    assert 0 < drained[0] <= 60
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])

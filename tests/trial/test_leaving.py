@@ -1,6 +1,7 @@
 """A trial that leaves its machine after an epoch, and goes on elsewhere as if it had not."""
 
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from analysis.epochs import counted
 from tests.trial.workbenches import experiment, outcome
+from trial.inventory import remove
 from trial.leaving import Left, note, noted, stays
 from trial.plan import ended
 from trial.recipe import Recipe
@@ -106,9 +108,18 @@ def test_whoever_opens_the_study_later_goes_on_where_trials_and_the_dense_networ
 
 def test_what_is_no_note_of_a_training_is_passed_over(tmp_path: Path) -> None:
     assert noted(tmp_path) == {}
-    note(tmp_path, Left("a" * 64, 3))
-    note(tmp_path, Left("a" * 64, 12))
-    note(tmp_path, Left("a" * 64, 3))
+    for epoch in (3, 12, 3):
+        note(tmp_path, Left("a" * 64, epoch, "b" * 64))
     for name in ("b-", "-", "c", "d-1.5", ".hidden", "e-x"):
         (tmp_path / "left" / name).touch()
     assert {training: sorted(epochs) for training, epochs in noted(tmp_path).items()} == {"a" * 64: [3, 12]}
+
+
+def test_a_note_goes_with_the_stage_that_it_is_about(tmp_path: Path) -> None:
+    with pytest.raises(Left):
+        opened(tmp_path, "one-cycle", dense=3, leaves=Notices(2)).dense()
+    now = time.time()
+    remove(tmp_path, older_than=3600, keep=None, now=now)
+    assert len(noted(tmp_path)) == 1
+    remove(tmp_path, older_than=None, keep=0, now=now)
+    assert noted(tmp_path) == {}

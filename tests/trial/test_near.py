@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.errors import WrongInput
 from tests import s3
 from trial.data.cache import cache_folder, decoded_once
 from trial.data.source import Decoded
@@ -110,6 +111,12 @@ def test_without_a_disk_to_keep_it_on_it_is_fetched_each_time(monkeypatch: pytes
     assert len(fetched) == 2
 
 
+def test_what_was_fetched_and_is_not_whole_is_not_kept() -> None:
+    answers = iter([b"cut", b"data"])
+    for given in (b"cut", b"data", b"data"):
+        assert read_once("a" * 64, fetch=lambda: next(answers), is_whole=lambda data: data == b"data") == given
+
+
 def test_copies_have_a_limit_and_go_in_order_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trial.near.MOST_BYTES", 20)
     fetched = []
@@ -140,3 +147,14 @@ def test_a_copy_whose_date_cannot_be_set_is_read_all_the_same(monkeypatch: pytes
     monkeypatch.setattr("trial.near.os.utime", not_ours)
     assert ask() == b"data"
     assert len(fetched) == 1
+
+
+def test_who_has_no_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(WrongInput, match="has no home folder, and HOME is not set: set it, or XDG_CACHE_HOME"):
+        cache_folder()

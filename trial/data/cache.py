@@ -18,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from analysis.errors import WrongInput
 from trial.data.source import Decoded
 
 __all__ = ["alone", "cache_folder", "content_digest", "decoded_once"]
@@ -27,8 +28,13 @@ VERSION = 3
 
 
 def cache_folder() -> Path:
-    """Where prunefront keeps what it can make again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunefront"
+    """Where prunefront keeps what it can make again; raises WrongInput where the user has no home and says no other."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunefront"
+    except RuntimeError:
+        raise WrongInput(
+            f"user {os.getuid()} has no home folder, and HOME is not set: set it, or XDG_CACHE_HOME to a folder for caches"
+        ) from None
 
 
 def decoded_once(
