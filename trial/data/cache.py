@@ -33,7 +33,7 @@ def cache_folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunefront"
     except RuntimeError:
         raise WrongInput(
-            f"user {os.getuid()} has no home folder, and HOME is not set: set it, or XDG_CACHE_HOME to a folder for caches"
+            f"user {os.getuid()} has no home folder, and HOME is not set: set it, or XDG_CACHE_HOME to a cache folder"
         ) from None
 
 
