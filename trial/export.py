@@ -65,7 +65,7 @@ def export(
     Raises:
         WrongInput: A kind, quantisation or opset that is not known, one that does not go with the kind, or a network
             that cannot be exported.
-        WorkFailed: The check found another network in what would be written.
+        WorkFailed: The check found another network in what would be written, or the file cannot be written.
     """
     _check_given(to, quantise=quantise, opset=opset)
     path = out or Path(f"{row['trial']}.{ENDINGS[to]}")
@@ -106,7 +106,10 @@ def export(
         told: dict[str, Any] = {"file": str(path), "bytes": len(data), "to": to, "quantisation": option_name(type(how))}
         if check:
             told |= _checked(data, network, bench, to=to, how=how, where=str(path))
-        write_durably(path, data)
+        try:
+            write_durably(path, data)
+        except OSError as error:
+            raise WorkFailed(f"{path} cannot be written: {error.strerror or error} (--out)") from error
         return told
 
 

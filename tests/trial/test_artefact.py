@@ -236,6 +236,8 @@ def test_export_writes_and_checks_each_kind(study, rows, tmp_path, monkeypatch):
         assert (told["file"], told["to"]) == (f"{trial}.{kind}", kind)
         assert told["difference"] <= 1e-4
         assert told["bytes"] == Path(told["file"]).stat().st_size
+    code, said = exported(str(study), trial, "--to", "safetensors", "--out", "/proc/m.safetensors")
+    assert (code, said) == (1, "prunefront: /proc/m.safetensors cannot be written: No such file or directory (--out)\n")
     code, said = exported(str(study), trial, "--opset", "19", "--quantise", "none", "--check", "--out", "m.onnx")
     assert code == 0, said
     assert re.fullmatch(r"m\.onnx: [0-9,]+ bytes, none, val_accuracy 0\.[0-9]+, difference [0-9.]+e-[0-9]+\n", said)

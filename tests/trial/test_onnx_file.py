@@ -114,6 +114,8 @@ def test_every_quantisation_stays_a_plain_file_of_one_kind(file):
         (lambda data: changed(data, lambda model: setattr(model.graph.input[0], "name", "x")), "this one takes x"),
         (lambda data: changed(data, external), "in another file"),
         (lambda data: changed(data, lambda model: setattr(model.graph.node[0], "op_type", "Nothing")), "cannot be run"),
+        (lambda data: nested(data, 20), "cannot be run"),
+        (lambda data: nested(data, 5_000), "it does not parse"),
         (lambda _: identity(), "prunefront's tensor\\(float\\) of 2"),
     ],
 )
@@ -135,6 +137,26 @@ def external(model):
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def nested(data, depth):
+    """The file's graph as the branch of an operator that is in the branch of another, and so on."""
+
+    def field(number, inside):
+        length, digits = len(inside), []
+        while length > 127:
+            digits.append(length & 127 | 128)
+            length >>= 7
+        return bytes([number << 3 | 2, *digits, length]) + inside
+
+    model = onnx.load_model_from_string(data)
+    graph, given, out = (
+        each.SerializeToString() for each in (model.graph, model.graph.input[0], model.graph.output[0])
+    )
+    for _ in range(depth):
+        branch = field(1, b"then_branch") + field(6, graph) + bytes([0xA0, 1, 5])
+        graph = field(1, field(4, b"If") + field(5, branch)) + field(11, given) + field(12, out)
+    return bytes([8, 10]) + field(7, graph) + field(8, bytes([16, 20]))
 
 
 def identity():
