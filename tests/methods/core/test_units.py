@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.core.units import channel_groups, output_layer
+from methods.core.units import channel_groups, output_layer, traced_once
 from tests.methods.examples import NETWORKS, images, network
 
 GROUPS = {
@@ -105,3 +105,25 @@ class Heads(nn.Module):
 def test_no_part_of_the_logits_and_nothing_that_does_not_run_is_cut(join: str) -> None:
     groups = channel_groups(Heads(join), images(1, dtype=torch.float32))
     assert [[layer.name for layer in group.layers] for group in groups] == [["stem"]]
+
+
+def test_inside_the_block_each_network_is_traced_once_and_after_it_anew() -> None:
+    runs: list[nn.Module] = []
+
+    def seen(given: nn.Module) -> list[list[str]]:
+        return [[layer.name for layer in group.layers] for group in channel_groups(given, images(1))]
+
+    first, second = network("plain"), network("plain")
+    for given in (first, second):
+        given.register_forward_hook(lambda module, *_: runs.append(module))
+    seen(first)
+    once = len(runs)
+    with traced_once():
+        with traced_once():
+            assert seen(first) == seen(first) == GROUPS["plain"]
+        assert seen(first) == GROUPS["plain"]
+        assert runs.count(first) == 2 * once
+        seen(second)
+        assert runs.count(second) == once
+    seen(first)
+    assert runs.count(first) == 3 * once
