@@ -56,7 +56,7 @@ def most_at_once(study: Path) -> dict[int, int]:
 
 
 def test_trials_share_gpus_and_unequal_machines_take_what_fits(tmp_path: Path) -> None:
-    given = prepared(tmp_path, seconds=1.0, resources={"gpu": 0.25, "cpu": 1})
+    given = prepared(tmp_path, seconds=4.0, resources={"gpu": 0.25, "cpu": 1})
     with nodes(1) as cluster:
         cluster.add(cpus=8, gpus=1)
         cluster.add(cpus=2, gpus=2)
@@ -73,6 +73,9 @@ def test_trials_share_gpus_and_unequal_machines_take_what_fits(tmp_path: Path) -
         assert "hold 9 cores and 0.25 of a GPU, and no machine at" in complained
         assert not (tmp_path / "study").exists()
         with driver(tmp_path, "--address", cluster.address, given=given, mark=cluster.mark) as search:
+            # On a busy machine the first worker has run all trials before the last has started.
+            wait_until(lambda: len(seen(tmp_path)) == 1 + 6, seconds=400, what="six workers beside the dense network's")
+            disturbed.slow(tmp_path, seconds=0)
             code, said, complained = search.end()
         assert code == 0, complained
         one, two = (node["raylet"] for node in cluster.others)
