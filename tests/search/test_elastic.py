@@ -5,6 +5,8 @@ The GPUs are Ray's alone: it hands them out and shows trials their part, and tor
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,9 +16,9 @@ import pytest
 
 from analysis import timeline
 from analysis.epochs import counted
-from search.check import describe
 from tests.search import disturbed
 from tests.search.disturbed import driver, rows, spec, undisturbed
+from tests.search.test_run import environment
 from tests.search.three_nodes import Nodes, nodes, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -55,15 +57,21 @@ def most_at_once(study: Path) -> dict[int, int]:
     return found
 
 
+def checked(folder: Path, given: dict[str, Any], *, address: str) -> list[str]:
+    """What ``prunefront check`` says, in a process of its own: one that had a Ray here is answered by no other head."""
+    (folder / "spec.yaml").write_text(json.dumps(given))
+    program = [sys.executable, "-c", "from prunefront import main; main()", "check", "spec.yaml", "--address", address]
+    ended = subprocess.run(program, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
 def test_trials_share_gpus_and_unequal_machines_take_what_fits(tmp_path: Path) -> None:
     given = prepared(tmp_path, seconds=4.0, resources={"gpu": 0.25, "cpu": 1})
     with nodes(1) as cluster:
         cluster.add(cpus=8, gpus=1)
         cluster.add(cpus=2, gpus=2)
-        (tmp_path / "spec.yaml").write_text(json.dumps(given))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.syspath_prepend(tmp_path)
-            lines = describe(str(tmp_path / "spec.yaml"), settings=[], address=cluster.address).splitlines()
+        lines = checked(tmp_path, given, address=cluster.address)
         said = f"6 trials at {cluster.address}, on 2 of 3 machines, each with 1 core and 0.25 of a GPU"
         assert f"at once     {said}; more as machines join" in lines
         wrong = given | {"resources": {"gpu": 0.25, "cpu": 9}}
@@ -139,7 +147,7 @@ def test_a_search_that_waits_for_a_machine_says_so_and_ends_when_it_is_asked_to(
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
-    given = [prepared(folder, seconds=seconds, resources={"cpu": 1}) for folder, seconds in ((first, 600), (second, 0))]
+    given = [prepared(folder, seconds=2.0, resources={"cpu": 1}, dense={"epochs": 400}) for folder in (first, second)]
     with (
         nodes(1) as cluster,
         driver(first, "--address", cluster.address, given=given[0], mark=cluster.mark),
@@ -152,7 +160,7 @@ def test_a_search_that_waits_for_a_machine_says_so_and_ends_when_it_is_asked_to(
             search.process.send_signal(signal.SIGTERM)
             code, _, complained = search.end(seconds=60)
     assert code == 130
-    assert "interrupted: 0 of 6 trials are safe" in complained
+    assert "interrupted: 0 of 18 trials are safe in study" in complained
     assert not seen(second)
 
 
