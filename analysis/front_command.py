@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import front_table, quality_table, table
+from analysis import arrow, costs, expression, front_table, indicators, quality_table, table
 from analysis.errors import WrongInput
 from analysis.groups import grouped
 from analysis.summary import FrontSummary, chosen_objectives, shared_constraints, summarise, thin_summary
@@ -50,6 +50,7 @@ class _Asked:
     objectives: tuple[str, ...]
     corner: dict[str, float] | None
     everything: pa.Table
+    """Every row, in the columns that a front takes."""
     constraints: tuple[Constraint, ...]
 
     def summary(self, rows: pa.Table) -> FrontSummary:
@@ -83,11 +84,16 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
     objectives = chosen_objectives(studies, wish.objectives)
     with _named_after("--reference", wish.reference):
         corner = _corner(wish.reference, objectives)
-    rows = table.read(*studies)
+    constraints = shared_constraints(studies)
+    needed = {*objectives, *(each.measure for each in constraints), *by, *expression.names(wish.where)}
+    beside = {"trial", "study", *indicators.NEEDED, *(costs.NEEDED if wish.over else ())}
+    rows = table.read(*studies, columns=needed | beside)
+    if not needed <= set(rows.column_names):
+        rows = table.read(*studies)  # what says which name is wrong says all that there are
     if len(rows) == 0:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
     chosen = table.where(rows, wish.where) if wish.where else rows
-    asked = _Asked(studies, wish, objectives, corner, rows, shared_constraints(studies))
+    asked = _Asked(studies, wish, objectives, corner, rows, constraints)
     with _named_after("--by", wish.by):
         groups = grouped(chosen, by) if by else {(): chosen}
     found = {name: asked.summary(group) for name, group in groups.items()}
@@ -104,10 +110,39 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
                 indicators=wish.indicators,
                 over=wish.over,
             )
+    found = _completed(found, studies, lambda name: as_json or name not in front_table.OUTCOME)
     if as_json:
         _print_json(studies, wish, by, found, further)
     else:
         _print_text(by, found, further)
+
+
+def _completed(
+    found: dict[tuple[str, ...], FrontSummary], studies: Sequence[Path], wanted: table.Wanted
+) -> dict[tuple[str, ...], FrontSummary]:
+    """The fronts with the columns that are ``wanted`` too, which are read of their networks alone.
+
+    What is there already stays: a study that runs may have replaced a row since.
+    """
+    import pyarrow as pa
+
+    def names(rows: pa.Table) -> list[tuple[str, ...]]:
+        columns = ["trial"] if len(studies) == 1 else ["study", "trial"]
+        return list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+
+    trials = {trial for summary in found.values() for trial in summary.front["trial"].to_pylist()}
+    whole = table.read(*studies, columns=lambda name: wanted(name) or name in {"study", "trial"}, trials=trials)
+    places = {name: place for place, name in enumerate(names(whole))}
+    fronts = {}
+    for group, summary in found.items():
+        front = whole.take(arrow.array([places.get(name) for name in names(summary.front)], pa.int64()))
+        for name in summary.front.column_names:
+            if name in front.column_names:
+                front = front.set_column(front.column_names.index(name), name, summary.front[name])
+            else:
+                front = front.append_column(name, summary.front[name])
+        fronts[group] = replace(summary, front=front)
+    return fronts
 
 
 def _print_json(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.summary import FrontSummary
 
 __all__ = [
+    "OUTCOME",
     "Cells",
     "aligned",
     "cells",
@@ -33,6 +34,8 @@ __all__ = [
 
 UNITS = {column.name: column.unit for column in MEASURES}
 COUNTS = {"params", "macs"}
+OUTCOME = {column.name for column in COLUMNS if column.group != "recipe"}
+"""Columns that a front's table does not show, but for the trial's name and the objectives."""
 STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -89,11 +92,11 @@ def cells(summary: FrontSummary) -> Cells:
     """
     rows = summary.front.to_pylist()
     pruned = [row for row in rows if row.get("method") != DENSE]
-    outcome = {column.name for column in COLUMNS if column.group != "recipe"} | {"method", "ratio", *summary.named}
+    known = OUTCOME | {"method", "ratio", *summary.named}
     knobs = [
         name
         for name in summary.front.column_names
-        if name not in outcome and any(row[name] not in (None, "") for row in rows)
+        if name not in known and any(row[name] not in (None, "") for row in rows)
     ]
     shared = {
         name: human(name, pruned[0][name])

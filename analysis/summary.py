@@ -36,7 +36,7 @@ class FrontSummary:
     """A front, how good it is, and out of how many networks it was found."""
 
     front: pa.Table
-    """Its rows, all columns, the best in the first objective first."""
+    """Its rows, with the columns that were looked at, the best in the first objective first."""
     objectives: tuple[str, ...]
     hypervolume: float | None
     """Normalised, in [0, 1]; None where the scale is unknown, and ``no_hypervolume`` says why."""
