@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, costs, expression, front_table, indicators, quality_table, table
-from analysis.errors import WrongInput
+from analysis.errors import WrongInput, about
 from analysis.groups import grouped
-from analysis.summary import FrontSummary, chosen_objectives, shared_constraints, summarise, thin_summary
+from analysis.summary import FrontSummary, check_epsilon, chosen_objectives, shared_constraints, summarise, thin_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +81,14 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
             f"--over counts what one study paid, got {len(studies)} studies: "
             f"`prunefront compare {' '.join(map(str, studies))}` shows them side by side"
         )
+    if wish.over:
+        with _named_after("--over"):
+            costs.check_cost(wish.over)
+    if wish.thin is not None:
+        with _named_after("--thin"):
+            check_epsilon(wish.thin)
     objectives = chosen_objectives(studies, wish.objectives)
-    with _named_after("--reference", wish.reference):
+    with about(studies), _named_after("--reference"):
         corner = _corner(wish.reference, objectives)
     constraints = shared_constraints(studies)
     needed = {*objectives, *(each.measure for each in constraints), *by, *expression.names(wish.where)}
@@ -92,16 +98,17 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
         rows = table.read(*studies)  # what says which name is wrong says all that there are
     if len(rows) == 0:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
-    chosen = table.where(rows, wish.where) if wish.where else rows
+    with about(studies):
+        chosen = table.where(rows, wish.where) if wish.where else rows
     asked = _Asked(studies, wish, objectives, corner, rows, constraints)
-    with _named_after("--by", wish.by):
+    with about(studies), _named_after("--by"):
         groups = grouped(chosen, by) if by else {(): chosen}
     found = {name: asked.summary(group) for name, group in groups.items()}
     if not any(len(summary.front) for summary in found.values()):
         raise WrongInput(_why_empty(asked.summary(chosen), studies, wish.where))
     further: list[dict[str, Any]] = [{} for _ in groups]
     if wish.indicators or wish.over:
-        with _named_after("--over", wish.over):
+        with about(studies):
             further = quality_table.documents(
                 groups.values(),
                 rows,
@@ -207,12 +214,12 @@ def _corner(typed: str, objectives: Sequence[str]) -> dict[str, float] | None:
 
 
 @contextmanager
-def _named_after(option: str, typed: str) -> Iterator[None]:
+def _named_after(option: str) -> Iterator[None]:
     """Say which option was wrong."""
     try:
         yield
     except WrongInput as error:
-        raise WrongInput(f"{error} ({option})" if typed else str(error)) from error
+        raise WrongInput(f"{error} ({option})") from error
 
 
 def _called(studies: Sequence[Path]) -> str:

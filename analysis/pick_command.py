@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import chance, confirmed, constraints, knobs, table
 from analysis.choice import Aim, Choice, Within, choose, said
 from analysis.constraints import Constraint
-from analysis.errors import WrongInput
+from analysis.errors import WrongInput, about
 from analysis.front_table import human
 from analysis.schema import ARTEFACTS, DENSE, MEASURES, measure
 from analysis.summary import chosen_objectives, shared_constraints
@@ -56,18 +56,13 @@ def print_picks(
         raise WrongInput(f"{_listed(studies)} has no rows yet: there is nothing to pick from")
     folders = dict(zip(table.labels(studies), studies, strict=True))
     demanded = shared_constraints(studies)
-    picked = [
-        choose(
-            rows,
-            aim,
-            objectives=_traded(
-                studies, objectives, [each.measure for each in bounds] + [each.measure for each in near], aim
-            ),
-            bounds=[*demanded, *bounds],
-            within=near,
-        )
-        for aim in aims
-    ]
+    named = [each.measure for each in (*bounds, *near)]
+    traded = [_traded(studies, objectives, named, aim) for aim in aims]
+    with about(studies):
+        picked = [
+            choose(rows, aim, objectives=names, bounds=[*demanded, *bounds], within=near)
+            for aim, names in zip(aims, traded, strict=True)
+        ]
     told = [_told(choice, folders) for choice in picked]
     why = said([*demanded, *bounds], near)
     if as_json:

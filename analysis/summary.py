@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrontSummary",
+    "check_epsilon",
     "chosen_objectives",
     "shared_constraints",
     "shared_objectives",
@@ -140,6 +141,12 @@ def thin(table: pa.Table, objectives: Sequence[str], *, epsilon: float, scale_of
     return _thinned(table, objectives, epsilon=epsilon, scale_of=scale_of)[0]
 
 
+def check_epsilon(epsilon: float) -> None:
+    """Raise WrongInput unless a front can be thinned by so much."""
+    if not 0 <= epsilon <= 1:
+        raise WrongInput(f"a front is thinned by a share of each objective's scale, from 0 to 1, got {epsilon:g}")
+
+
 def thin_summary(summary: FrontSummary, *, epsilon: float, scale_of: pa.Table) -> FrontSummary:
     """The same with a front that was thinned (see ``thin``), each rank by itself."""
     import pyarrow as pa
@@ -158,8 +165,7 @@ def _thinned(
     table: pa.Table, objectives: Sequence[str], *, epsilon: float, scale_of: pa.Table | None
 ) -> tuple[pa.Table, str]:
     """The rows that stay, and what ``epsilon`` is a share of."""
-    if not 0 <= epsilon <= 1:
-        raise WrongInput(f"a front is thinned by a share of each objective's scale, from 0 to 1, got {epsilon:g}")
+    check_epsilon(epsilon)
     values = pareto.values(table, objectives)
     try:
         scales, of = indicators.scales(table if scale_of is None else scale_of, objectives), "the hypervolume's scale"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, expression, latency, parquet
 from analysis.declared import check_row, in_schema, joined, kind_of, migrated
-from analysis.errors import WrongInput, nearest
+from analysis.errors import WrongInput, about, nearest
 from analysis.expression import where
 from analysis.migration import older_names
 from analysis.object_path import Entry, ObjectPath, each, path_of, scan
@@ -78,9 +78,10 @@ def read(
     table = parts[0] if len(parts) == 1 else together(parts, called)
     if not where:
         return table
-    if columns is not None and not set(beside) <= set(table.column_names):
-        expression.where(read(*paths, damage=[]), where)  # says which name is wrong, and all that there are
-    return _chosen(expression.where(table, where), given)
+    with about(paths):
+        if columns is not None and not set(beside) <= set(table.column_names):
+            expression.where(read(*paths, damage=[]), where)  # says which name is wrong, and all that there are
+        return _chosen(expression.where(table, where), given)
 
 
 def labels(studies: Sequence[Path]) -> list[str]:
