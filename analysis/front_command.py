@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import arrow, costs, expression, front_table, indicators, quality_table, table
 from analysis.errors import WrongInput, about
 from analysis.groups import grouped
+from analysis.schema import COLUMNS, arrow_schema
 from analysis.summary import FrontSummary, check_epsilon, chosen_objectives, shared_constraints, summarise, thin_summary
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
                 indicators=wish.indicators,
                 over=wish.over,
             )
-    found = _completed(found, studies, lambda name: as_json or name not in front_table.OUTCOME)
+    held = {column.name for column in COLUMNS if column.name in rows.column_names}
+    found = _completed(found, studies, lambda name: name not in held and (as_json or name not in front_table.OUTCOME))
     if as_json:
         _print_json(studies, wish, by, found, further)
     else:
@@ -127,28 +129,30 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
 def _completed(
     found: dict[tuple[str, ...], FrontSummary], studies: Sequence[Path], wanted: table.Wanted
 ) -> dict[tuple[str, ...], FrontSummary]:
-    """The fronts with the columns that are ``wanted`` too, which are read of their networks alone.
+    """The fronts with the further columns that are ``wanted``, which are read of their networks alone.
 
     What is there already stays: a study that runs may have replaced a row since.
     """
     import pyarrow as pa
 
+    key = ("trial",) if len(studies) == 1 else ("study", "trial")
+
     def names(rows: pa.Table) -> list[tuple[str, ...]]:
-        columns = ["trial"] if len(studies) == 1 else ["study", "trial"]
-        return list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+        return list(zip(*(rows[name].to_pylist() for name in key), strict=True))
 
     trials = {trial for summary in found.values() for trial in summary.front["trial"].to_pylist()}
-    whole = table.read(*studies, columns=lambda name: wanted(name) or name in {"study", "trial"}, trials=trials)
-    places = {name: place for place, name in enumerate(names(whole))}
+    further = table.read(*studies, columns=lambda name: wanted(name) or name in key, trials=trials)
+    places = {name: place for place, name in enumerate(names(further))}
+    order = arrow_schema(dict.fromkeys(further.column_names, "string")).names
     fronts = {}
     for group, summary in found.items():
-        front = whole.take(arrow.array([places.get(name) for name in names(summary.front)], pa.int64()))
-        for name in summary.front.column_names:
-            if name in front.column_names:
-                front = front.set_column(front.column_names.index(name), name, summary.front[name])
-            else:
-                front = front.append_column(name, summary.front[name])
-        fronts[group] = replace(summary, front=front)
+        front = summary.front
+        beside = further.take(arrow.array([places.get(name) for name in names(front)], pa.int64()))
+        for name in beside.column_names:
+            if name not in front.column_names:
+                front = front.append_column(beside.schema.field(name), beside[name])
+        ordered = sorted(front.column_names, key=lambda name: order.index(name) if name in order else len(order))
+        fronts[group] = replace(summary, front=front.select(ordered))
     return fronts
 
 

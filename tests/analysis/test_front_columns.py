@@ -31,7 +31,10 @@ def study(tmp_path):
     made = [row | {"worker": f"host{i}:1", "error": row.get("error")} for i, row in enumerate(studies.rows(80))]
     place = studies.write(tmp_path / "made-up", made)
     table.compact(place, {})
-    newer = [row | {"trial": f"{i:015x}f", "strange_knob": i / 7} for i, row in enumerate(studies.rows(30, seed=3)[1:])]
+    newer = [
+        row | {"trial": f"{i:015x}f", "strange_knob": i / 7, "odd": i % 2}
+        for i, row in enumerate(studies.rows(30, seed=3)[1:])
+    ]
     studies.write(place, newer)
     (place / "spec.yaml").write_text("search: {constraints: {val_accuracy: '>= .6'}}")
     latency.add(place, [line(row["trial"], 1.0 + i) for i, row in enumerate(made)])
@@ -58,14 +61,14 @@ def test_the_front_is_that_of_a_table_of_all_columns(study, options):
 def test_groups_of_several_studies_are_those_of_a_table_of_all_columns(study, tmp_path):
     other = studies.write(tmp_path / "other", studies.rows(40, seed=5))
     rows = table.read(study, other)
-    said = run(study, other, "--by", "study,worker", "--json")
-    groups = grouped(rows, ["study", "worker"])
+    said = run(study, other, "--by", "study,odd,worker", "--json")
+    groups = grouped(rows, ["study", "odd", "worker"])
     found = {tuple(each["group"].values()): each["front"] for each in json.loads(said.stdout)["groups"]}
     assert found.keys() == groups.keys()
     for name, group in groups.items():
         expected = summarise(group, OBJECTIVES, reference=rows, constraints=study_constraints(study))
         told = front_table.document(replace(expected, named=("study",)))
-        assert found[name] == json.loads(json.dumps(told["front"])), name
+        assert [list(row.items()) for row in found[name]] == [list(row.items()) for row in told["front"]], name
 
 
 def test_pages_of_a_column_that_is_not_shown_may_be_damaged(study):
