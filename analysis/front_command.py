@@ -93,14 +93,17 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
         corner = _corner(wish.reference, objectives)
     constraints = shared_constraints(studies)
     needed = {*objectives, *(each.measure for each in constraints), *by, *expression.names(wish.where)}
-    beside = {"trial", "study", *indicators.NEEDED, *(costs.NEEDED if wish.over else ())}
-    rows = table.read(*studies, columns=needed | beside)
+    compared = needed | {"trial", "study", "method", "state", *(costs.NEEDED if wish.over else ())}
+    rows = table.read(*studies, columns={*compared, *indicators.NEEDED})
     if not needed <= set(rows.column_names):
         rows = table.read(*studies)  # what says which name is wrong says all that there are
+        compared = set(rows.column_names)
     if len(rows) == 0:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
-    with about(studies):
-        chosen = table.where(rows, wish.where) if wish.where else rows
+    chosen = rows.select([name for name in rows.column_names if name in compared])
+    if wish.where:
+        with about(studies):
+            chosen = table.where(chosen, wish.where)
     asked = _Asked(studies, wish, objectives, corner, rows, constraints)
     with about(studies), _named_after("--by"):
         groups = grouped(chosen, by) if by else {(): chosen}
@@ -118,7 +121,7 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
                 indicators=wish.indicators,
                 over=wish.over,
             )
-    held = {column.name for column in COLUMNS if column.name in rows.column_names}
+    held = {column.name for column in COLUMNS if column.name in chosen.column_names}
     found = _completed(found, studies, lambda name: name not in held and (as_json or name not in front_table.OUTCOME))
     if as_json:
         _print_json(studies, wish, by, found, further)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +119,11 @@ def cells(summary: FrontSummary) -> Cells:
     )
 
 
-def lines(summary: FrontSummary) -> list[str]:
-    """What is said below the table: how many, how good, and what was left out."""
+def lines(summary: FrontSummary, shared: Mapping[str, str] | None = None) -> list[str]:
+    """What is said below the table: how many, how good, and what was left out; ``shared`` is that of its cells."""
     if not summary.compared and summary.unmet:
         return [none_meets(summary)]
     said = []
-    shared = cells(summary).shared
     if shared:
         said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
     if summary.thinned:
@@ -165,7 +164,8 @@ def plain(summary: FrontSummary) -> str:
     """The table and its lines as aligned text, without colour or boxes: for pipes, logs and CI."""
     if not len(summary.front):
         return "\n".join(lines(summary))
-    return "\n".join([aligned(cells(summary)), "", *lines(summary)])
+    content = cells(summary)
+    return "\n".join([aligned(content), "", *lines(summary, content.shared)])
 
 
 def aligned(content: Cells) -> str:
@@ -189,9 +189,10 @@ def show(summary: FrontSummary) -> None:
     from rich.console import Console
 
     console = Console()
-    content, left_out = narrowed(cells(summary), summary.objectives, console=console)
+    whole = cells(summary)
+    content, left_out = narrowed(whole, summary.objectives, console=console)
     console.print(drawn(content, bold=summary.objectives))
-    said = lines(summary)
+    said = lines(summary, whole.shared)
     if left_out:
         knobs = ", ".join(left_out)
         said.insert(0, f"no room for {knobs}: a wider terminal or `prunefront front STUDY | less -S` shows more")

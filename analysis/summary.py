@@ -108,9 +108,10 @@ def summarise(
             hypervolume = indicators.hypervolume(pareto.values(front, objectives), scales)
         except WrongInput as error:
             why = str(error)
-    narrow = [rows.select(["state", *objectives]) for rows in (table, taking_part)]
-    candidates, meeting = (len(pareto.candidates(rows, objectives)) for rows in narrow)
-    constant = _constant(front, narrow[1], objectives) if meeting > 1 else ()
+    candidates = len(pareto.candidates(table.select(["state", *objectives]), objectives))
+    narrow = taking_part.select(["state", *objectives])
+    meeting = len(pareto.candidates(narrow, objectives)) if constraints else candidates
+    constant = _constant(front, narrow, objectives) if meeting > 1 else ()
     size = len(front)
     if ranks > 1:
         front = pareto.fronts(taking_part, objectives, most=ranks)
