@@ -56,7 +56,7 @@ def print_picks(
         raise WrongInput(f"{_listed(studies)} has no rows yet: there is nothing to pick from")
     folders = dict(zip(table.labels(studies), studies, strict=True))
     demanded = shared_constraints(studies)
-    named = [each.measure for each in (*bounds, *near)]
+    named = [*(each.measure for each in bounds), *(each.measure for each in near)]
     traded = [_traded(studies, objectives, named, aim) for aim in aims]
     with about(studies):
         picked = [
