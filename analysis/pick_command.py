@@ -126,7 +126,7 @@ def _traded(studies: Sequence[Path], typed: str, named: Iterable[str], aim: Aim)
 def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
     """A choice ready for JSON."""
     (row,) = choice.network.to_pylist()
-    study = next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
+    study = _folder(row, folders)
     artefact = study / ARTEFACTS / row["trial"]
     return {
         "aim": str(choice.aim),
@@ -137,7 +137,9 @@ def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
         "measures": {name: row[name] for name in NAMES if _is_number(row.get(name))},
         "recipe": _recipe(choice.network, row),
         "front": choice.front,
-        "next": {name: None if other is None else _neighbour(choice, row, other) for name, other in choice.next},
+        "next": {
+            name: None if other is None else _neighbour(choice, row, other, folders) for name, other in choice.next
+        },
         "tested": _tested(study, row["trial"], choice.objectives),
         "artefact": str(artefact) if artefact.is_dir() else None,
     }
@@ -150,10 +152,14 @@ def _recipe(network: pa.Table, row: Row) -> dict[str, Any] | None:
     return {name: row[name] for name in knobs.names(network) if row[name] is not None and row[name] != ""}
 
 
-def _neighbour(choice: Choice, row: Row, other: pa.Table) -> dict[str, Any]:
+def _folder(row: Row, folders: Mapping[str, Path]) -> Path:
+    return next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
+
+
+def _neighbour(choice: Choice, row: Row, other: pa.Table, folders: Mapping[str, Path]) -> dict[str, Any]:
     (found,) = other.to_pylist()
     return {
-        "study": found["study"],
+        "study": str(_folder(found, folders)),
         "trial": found["trial"],
         "method": found["method"],
         "ratio": found["ratio"],
