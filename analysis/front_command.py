@@ -93,7 +93,11 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
         corner = _corner(wish.reference, objectives)
     constraints = shared_constraints(studies)
     needed = {*objectives, *(each.measure for each in constraints), *by, *expression.names(wish.where)}
-    compared = needed | {"trial", "study", "method", "state", *(costs.NEEDED if wish.over else ())}
+    compared = {*needed, "trial", "method", "state"}
+    if len(studies) > 1:
+        compared.add("study")
+    if wish.over:
+        compared.update(costs.NEEDED)
     rows = table.read(*studies, columns={*compared, *indicators.NEEDED})
     if not needed <= set(rows.column_names):
         rows = table.read(*studies)  # what says which name is wrong says all that there are

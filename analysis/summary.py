@@ -108,10 +108,8 @@ def summarise(
             hypervolume = indicators.hypervolume(pareto.values(front, objectives), scales)
         except WrongInput as error:
             why = str(error)
-    candidates = len(pareto.candidates(table.select(["state", *objectives]), objectives))
-    narrow = taking_part.select(["state", *objectives])
-    meeting = len(pareto.candidates(narrow, objectives)) if constraints else candidates
-    constant = _constant(front, narrow, objectives) if meeting > 1 else ()
+    candidates, meeting = (pareto.candidates_count(rows, objectives) for rows in (table, taking_part))
+    constant = _constant(front, taking_part.select(["state", *objectives]), objectives) if meeting > 1 else ()
     size = len(front)
     if ranks > 1:
         front = pareto.fronts(taking_part, objectives, most=ranks)
