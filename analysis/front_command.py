@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import front_table, quality_table, table
-from analysis.errors import WrongInput
+from analysis import arrow, costs, expression, front_table, indicators, quality_table, table
+from analysis.errors import WrongInput, about
 from analysis.groups import grouped
-from analysis.summary import FrontSummary, chosen_objectives, shared_constraints, summarise, thin_summary
+from analysis.schema import COLUMNS, arrow_schema
+from analysis.summary import FrontSummary, check_epsilon, chosen_objectives, shared_constraints, summarise, thin_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,7 @@ class _Asked:
     objectives: tuple[str, ...]
     corner: dict[str, float] | None
     everything: pa.Table
+    """Every row, in the columns that a front takes."""
     constraints: tuple[Constraint, ...]
 
     def summary(self, rows: pa.Table) -> FrontSummary:
@@ -80,22 +82,41 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
             f"--over counts what one study paid, got {len(studies)} studies: "
             f"`prunefront compare {' '.join(map(str, studies))}` shows them side by side"
         )
+    if wish.over:
+        with _named_after("--over"):
+            costs.check_cost(wish.over)
+    if wish.thin is not None:
+        with _named_after("--thin"):
+            check_epsilon(wish.thin)
     objectives = chosen_objectives(studies, wish.objectives)
-    with _named_after("--reference", wish.reference):
+    with about(studies), _named_after("--reference"):
         corner = _corner(wish.reference, objectives)
-    rows = table.read(*studies)
+    constraints = shared_constraints(studies)
+    needed = {*objectives, *(each.measure for each in constraints), *by, *expression.names(wish.where)}
+    compared = {*needed, "trial", "method", "state"}
+    if len(studies) > 1:
+        compared.add("study")
+    if wish.over:
+        compared.update(costs.NEEDED)
+    rows = table.read(*studies, columns={*compared, *indicators.NEEDED})
+    if not needed <= set(rows.column_names):
+        rows = table.read(*studies)  # what says which name is wrong says all that there are
+        compared = set(rows.column_names)
     if len(rows) == 0:
         raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
-    chosen = table.where(rows, wish.where) if wish.where else rows
-    asked = _Asked(studies, wish, objectives, corner, rows, shared_constraints(studies))
-    with _named_after("--by", wish.by):
+    chosen = rows.select([name for name in rows.column_names if name in compared])
+    if wish.where:
+        with about(studies):
+            chosen = table.where(chosen, wish.where)
+    asked = _Asked(studies, wish, objectives, corner, rows, constraints)
+    with about(studies), _named_after("--by"):
         groups = grouped(chosen, by) if by else {(): chosen}
     found = {name: asked.summary(group) for name, group in groups.items()}
     if not any(len(summary.front) for summary in found.values()):
         raise WrongInput(_why_empty(asked.summary(chosen), studies, wish.where))
     further: list[dict[str, Any]] = [{} for _ in groups]
     if wish.indicators or wish.over:
-        with _named_after("--over", wish.over):
+        with about(studies):
             further = quality_table.documents(
                 groups.values(),
                 rows,
@@ -104,10 +125,42 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
                 indicators=wish.indicators,
                 over=wish.over,
             )
+    held = {column.name for column in COLUMNS if column.name in chosen.column_names}
+    found = _completed(found, studies, lambda name: name not in held and (as_json or name not in front_table.OUTCOME))
     if as_json:
         _print_json(studies, wish, by, found, further)
     else:
         _print_text(by, found, further)
+
+
+def _completed(
+    found: dict[tuple[str, ...], FrontSummary], studies: Sequence[Path], wanted: table.Wanted
+) -> dict[tuple[str, ...], FrontSummary]:
+    """The fronts with the further columns that are ``wanted``, which are read of their networks alone.
+
+    What is there already stays: a study that runs may have replaced a row since.
+    """
+    import pyarrow as pa
+
+    key = ("trial",) if len(studies) == 1 else ("study", "trial")
+
+    def names(rows: pa.Table) -> list[tuple[str, ...]]:
+        return list(zip(*(rows[name].to_pylist() for name in key), strict=True))
+
+    trials = {trial for summary in found.values() for trial in summary.front["trial"].to_pylist()}
+    further = table.read(*studies, columns=lambda name: wanted(name) or name in key, trials=trials)
+    places = {name: place for place, name in enumerate(names(further))}
+    order = arrow_schema(dict.fromkeys(further.column_names, "string")).names
+    fronts = {}
+    for group, summary in found.items():
+        front = summary.front
+        beside = further.take(arrow.array([places.get(name) for name in names(front)], pa.int64()))
+        for name in beside.column_names:
+            if name not in front.column_names:
+                front = front.append_column(beside.schema.field(name), beside[name])
+        ordered = sorted(front.column_names, key=lambda name: order.index(name) if name in order else len(order))
+        fronts[group] = replace(summary, front=front.select(ordered))
+    return fronts
 
 
 def _print_json(
@@ -172,12 +225,12 @@ def _corner(typed: str, objectives: Sequence[str]) -> dict[str, float] | None:
 
 
 @contextmanager
-def _named_after(option: str, typed: str) -> Iterator[None]:
+def _named_after(option: str) -> Iterator[None]:
     """Say which option was wrong."""
     try:
         yield
     except WrongInput as error:
-        raise WrongInput(f"{error} ({option})" if typed else str(error)) from error
+        raise WrongInput(f"{error} ({option})") from error
 
 
 def _called(studies: Sequence[Path]) -> str:

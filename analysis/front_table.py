@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.summary import FrontSummary
 
 __all__ = [
+    "OUTCOME",
     "Cells",
     "aligned",
     "cells",
@@ -33,6 +34,8 @@ __all__ = [
 
 UNITS = {column.name: column.unit for column in MEASURES}
 COUNTS = {"params", "macs"}
+OUTCOME = {column.name for column in COLUMNS if column.group != "recipe"}
+"""Columns that a front's table does not show, but for the trial's name and the objectives."""
 STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -89,11 +92,11 @@ def cells(summary: FrontSummary) -> Cells:
     """
     rows = summary.front.to_pylist()
     pruned = [row for row in rows if row.get("method") != DENSE]
-    outcome = {column.name for column in COLUMNS if column.group != "recipe"} | {"method", "ratio", *summary.named}
+    known = OUTCOME | {"method", "ratio", *summary.named}
     knobs = [
         name
         for name in summary.front.column_names
-        if name not in outcome and any(row[name] not in (None, "") for row in rows)
+        if name not in known and any(row[name] not in (None, "") for row in rows)
     ]
     shared = {
         name: human(name, pruned[0][name])
@@ -116,12 +119,11 @@ def cells(summary: FrontSummary) -> Cells:
     )
 
 
-def lines(summary: FrontSummary) -> list[str]:
-    """What is said below the table: how many, how good, and what was left out."""
+def lines(summary: FrontSummary, shared: Mapping[str, str] | None = None) -> list[str]:
+    """What is said below the table: how many, how good, and what was left out; ``shared`` is that of its cells."""
     if not summary.compared and summary.unmet:
         return [none_meets(summary)]
     said = []
-    shared = cells(summary).shared
     if shared:
         said.append("the same for all pruned networks: " + ", ".join(f"{k} {v}" for k, v in shared.items()))
     if summary.thinned:
@@ -162,7 +164,8 @@ def plain(summary: FrontSummary) -> str:
     """The table and its lines as aligned text, without colour or boxes: for pipes, logs and CI."""
     if not len(summary.front):
         return "\n".join(lines(summary))
-    return "\n".join([aligned(cells(summary)), "", *lines(summary)])
+    content = cells(summary)
+    return "\n".join([aligned(content), "", *lines(summary, content.shared)])
 
 
 def aligned(content: Cells) -> str:
@@ -186,9 +189,10 @@ def show(summary: FrontSummary) -> None:
     from rich.console import Console
 
     console = Console()
-    content, left_out = narrowed(cells(summary), summary.objectives, console=console)
+    whole = cells(summary)
+    content, left_out = narrowed(whole, summary.objectives, console=console)
     console.print(drawn(content, bold=summary.objectives))
-    said = lines(summary)
+    said = lines(summary, whole.shared)
     if left_out:
         knobs = ", ".join(left_out)
         said.insert(0, f"no room for {knobs}: a wider terminal or `prunefront front STUDY | less -S` shows more")

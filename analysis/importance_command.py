@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import table
-from analysis.errors import WrongInput
+from analysis.errors import WrongInput, about
 from analysis.front_table import Cells, aligned, human
 from analysis.importance import Curve, Effect, Importance, learn
 from analysis.summary import chosen_objectives
@@ -56,12 +56,16 @@ def print_importance(
             continue
         asked = [knob.strip() for knob in dependence.split(",")] if dependence else []
         if asked or name == "val_accuracy":
-            told = {
-                knob: learned.dependence(knob) for knob in asked or DEPENDENCES if asked or knob in found[name].knobs
-            }
+            with about(studies):
+                told = {
+                    knob: learned.dependence(knob)
+                    for knob in asked or DEPENDENCES
+                    if asked or knob in found[name].knobs
+                }
             curves[name] = {knob: each for knob, each in told.items() if each}
     if not found:
-        raise next(iter(refused.values()))
+        with about(studies):
+            raise next(iter(refused.values()))
     if as_json:
         document = {
             "studies": [str(study) for study in studies],

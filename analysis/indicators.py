@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "NEEDED",
     "Scale",
     "epsilon_additive",
     "hypervolume",
@@ -47,6 +48,8 @@ __all__ = [
     "scales",
 ]
 
+NEEDED = ("method", "state", "network", "width", "data", "classes")
+"""The columns that `scales` reads beside the objectives."""
 WEIGHTS = 500
 """R2's lattice of weights is the finest that has no more than so many."""
 

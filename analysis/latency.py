@@ -59,12 +59,13 @@ def add(study: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         parquet.write(pa.Table.from_pylist(list(kept.values()), schema=schema), study / PARQUET)
 
 
-def shown(rows: pa.Table, study: Path) -> pa.Table:
+def shown(rows: pa.Table, study: Path, *, taken: pa.ChunkedArray) -> pa.Table:
     """The rows of a study with the latencies that were measured last, where the search took none.
 
-    ``rows`` need the columns of `NEEDED`, and get those of `SHOWN` that they have.
+    ``rows`` need the column ``trial``, and get those of `SHOWN` that they have; ``taken`` is the column
+    ``latency_machine`` of all rows of the study.
     """
-    if rows["latency_machine"].null_count < len(rows):
+    if taken.null_count < len(taken):
         return rows
     lines = read(study)
     if not lines:

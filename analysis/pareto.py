@@ -24,6 +24,7 @@ __all__ = [
     "RANK",
     "Direction",
     "candidates",
+    "candidates_count",
     "check_objectives",
     "directions",
     "front",
@@ -184,6 +185,13 @@ def _sorted(table: pa.Table, objectives: Sequence[str], *, first: Sequence[tuple
 def candidates(table: pa.Table, objectives: Sequence[str]) -> pa.Table:
     """The rows that can be on a front: complete, and every objective is a finite number."""
     return table.filter(_is_candidate(table, objectives))
+
+
+def candidates_count(table: pa.Table, objectives: Sequence[str]) -> int:
+    """How many rows can be on a front, none of which is copied."""
+    import pyarrow.compute as pc
+
+    return pc.sum(_is_candidate(table, objectives), min_count=0).as_py() or 0
 
 
 def _is_candidate(table: pa.Table, objectives: Sequence[str]) -> pa.ChunkedArray:

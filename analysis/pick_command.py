@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import chance, confirmed, constraints, knobs, table
 from analysis.choice import Aim, Choice, Within, choose, said
 from analysis.constraints import Constraint
-from analysis.errors import WrongInput
+from analysis.errors import WrongInput, about
 from analysis.front_table import human
 from analysis.schema import ARTEFACTS, DENSE, MEASURES, measure
 from analysis.summary import chosen_objectives, shared_constraints
@@ -56,18 +56,13 @@ def print_picks(
         raise WrongInput(f"{_listed(studies)} has no rows yet: there is nothing to pick from")
     folders = dict(zip(table.labels(studies), studies, strict=True))
     demanded = shared_constraints(studies)
-    picked = [
-        choose(
-            rows,
-            aim,
-            objectives=_traded(
-                studies, objectives, [each.measure for each in bounds] + [each.measure for each in near], aim
-            ),
-            bounds=[*demanded, *bounds],
-            within=near,
-        )
-        for aim in aims
-    ]
+    named = [*(each.measure for each in bounds), *(each.measure for each in near)]
+    traded = [_traded(studies, objectives, named, aim) for aim in aims]
+    with about(studies):
+        picked = [
+            choose(rows, aim, objectives=names, bounds=[*demanded, *bounds], within=near)
+            for aim, names in zip(aims, traded, strict=True)
+        ]
     told = [_told(choice, folders) for choice in picked]
     why = said([*demanded, *bounds], near)
     if as_json:
@@ -131,7 +126,7 @@ def _traded(studies: Sequence[Path], typed: str, named: Iterable[str], aim: Aim)
 def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
     """A choice ready for JSON."""
     (row,) = choice.network.to_pylist()
-    study = next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
+    study = _folder(row, folders)
     artefact = study / ARTEFACTS / row["trial"]
     return {
         "aim": str(choice.aim),
@@ -142,7 +137,9 @@ def _told(choice: Choice, folders: Mapping[str, Path]) -> dict[str, Any]:
         "measures": {name: row[name] for name in NAMES if _is_number(row.get(name))},
         "recipe": _recipe(choice.network, row),
         "front": choice.front,
-        "next": {name: None if other is None else _neighbour(choice, row, other) for name, other in choice.next},
+        "next": {
+            name: None if other is None else _neighbour(choice, row, other, folders) for name, other in choice.next
+        },
         "tested": _tested(study, row["trial"], choice.objectives),
         "artefact": str(artefact) if artefact.is_dir() else None,
     }
@@ -155,10 +152,14 @@ def _recipe(network: pa.Table, row: Row) -> dict[str, Any] | None:
     return {name: row[name] for name in knobs.names(network) if row[name] is not None and row[name] != ""}
 
 
-def _neighbour(choice: Choice, row: Row, other: pa.Table) -> dict[str, Any]:
+def _folder(row: Row, folders: Mapping[str, Path]) -> Path:
+    return next(iter(folders.values())) if len(folders) == 1 else folders[row["study"]]
+
+
+def _neighbour(choice: Choice, row: Row, other: pa.Table, folders: Mapping[str, Path]) -> dict[str, Any]:
     (found,) = other.to_pylist()
     return {
-        "study": found["study"],
+        "study": str(_folder(found, folders)),
         "trial": found["trial"],
         "method": found["method"],
         "ratio": found["ratio"],

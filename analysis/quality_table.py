@@ -42,8 +42,6 @@ def documents(
     Raises WrongInput for what is no cost, and where no row meets the constraints, the scale cannot be known, or no row
     says when it started.
     """
-    if over:
-        costs.check_cost(over)
     reference = Reference.of(without_unmet(rows, constraints), objectives, scale_of=rows)
     found = []
     for group in (without_unmet(each, constraints) for each in groups):

@@ -23,13 +23,17 @@ ALL = "all"
 Row = dict[str, Any]
 
 
-def chosen(study: Path, typed: str) -> list[Row]:
+def chosen(
+    study: Path, typed: str, *, place: str = "--trials", words: Sequence[str] = (FRONT, ALL, DENSE)
+) -> list[Row]:
     """The rows of the trials named, the dense network's first, each once and in the order named.
 
     Args:
         study: The study's folder.
         typed: Names joined by commas: the first digits of a trial's name, as many as tell it from all others;
             ``front``; ``all``; ``dense``. The dense network's row, where there is one, is always among the result.
+        place: Where they are named on the command line.
+        words: Those that are proposed beside the trials' names.
 
     Raises:
         WrongInput: There is no such study or trial, a name fits several, the trial is not complete.
@@ -55,37 +59,37 @@ def chosen(study: Path, typed: str) -> list[Row]:
         elif name == ALL:
             picked |= {row["trial"]: row for row in complete}
         elif name != DENSE:
-            row = _named(name, {row["trial"]: row for row in rows}, study=study)
+            row = _named(name, {row["trial"]: row for row in rows}, study=study, place=place, words=words)
             picked[row["trial"]] = row
     return list(picked.values())
 
 
 def single(study: Path, typed: str) -> Row:
     """The row of the one complete trial that is named, or of ``dense``; raises WrongInput as `chosen` does."""
-    if typed == FRONT or "," in typed:
-        raise WrongInput(f"one trial is wanted, got {typed!r}: name it by the first digits")
-    rows = chosen(study, typed)
+    if typed.strip() in {"", FRONT, ALL} or "," in typed:
+        raise WrongInput(f"one trial is wanted, got {typed!r}: name it by the first digits, or {DENSE} (TRIAL)")
+    rows = chosen(study, typed, place="TRIAL", words=[DENSE])
     if typed == DENSE and not rows:
         raise WrongInput(f"{study} has no dense network that was trained to its end")
     return rows[-1]
 
 
-def _named(name: str, rows: Mapping[str, Row], *, study: Path) -> Row:
+def _named(name: str, rows: Mapping[str, Row], *, study: Path, place: str, words: Sequence[str]) -> Row:
     """The one row whose trial begins with the name."""
     if not name:
         raise WrongInput(
-            f"a trial's name is empty; accepted are trials, {FRONT}, {ALL} and {DENSE}, joined by commas (--trials)"
+            f"a trial's name is empty; accepted are trials, {FRONT}, {ALL} and {DENSE}, joined by commas ({place})"
         )
     fitting = [trial for trial in rows if trial.startswith(name.lower())]
     if len(fitting) > 1:
         raise WrongInput(
-            f"{name!r} fits {len(fitting)} trials of {study}: {_listed(fitting)}; say more digits (--trials)"
+            f"{name!r} fits {len(fitting)} trials of {study}: {_listed(fitting)}; say more digits ({place})"
         )
     if not fitting:
-        starts = {trial[: len(name)]: trial for trial in (*rows, FRONT, ALL, DENSE)}
+        starts = {trial[: len(name)]: trial for trial in (*rows, *words)}
         near = [starts[start] for start in get_close_matches(name.lower(), starts, n=3)]
         cure = f"did you mean {_listed(near)}?" if near else f"it has {_listed(list(rows))}"
-        raise WrongInput(f"{study} has no trial {name!r}: {cure} (--trials)")
+        raise WrongInput(f"{study} has no trial {name!r}: {cure} ({place})")
     row = rows[fitting[0]]
     if row["state"] != "complete":
         why = f": {row['error']}" if row.get("error") else ""

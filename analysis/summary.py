@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrontSummary",
+    "check_epsilon",
     "chosen_objectives",
     "shared_constraints",
     "shared_objectives",
@@ -36,7 +37,7 @@ class FrontSummary:
     """A front, how good it is, and out of how many networks it was found."""
 
     front: pa.Table
-    """Its rows, all columns, the best in the first objective first."""
+    """Its rows, with the columns that were looked at, the best in the first objective first."""
     objectives: tuple[str, ...]
     hypervolume: float | None
     """Normalised, in [0, 1]; None where the scale is unknown, and ``no_hypervolume`` says why."""
@@ -107,9 +108,8 @@ def summarise(
             hypervolume = indicators.hypervolume(pareto.values(front, objectives), scales)
         except WrongInput as error:
             why = str(error)
-    narrow = [rows.select(["state", *objectives]) for rows in (table, taking_part)]
-    candidates, meeting = (len(pareto.candidates(rows, objectives)) for rows in narrow)
-    constant = _constant(front, narrow[1], objectives) if meeting > 1 else ()
+    candidates, meeting = (pareto.candidates_count(rows, objectives) for rows in (table, taking_part))
+    constant = _constant(front, taking_part.select(["state", *objectives]), objectives) if meeting > 1 else ()
     size = len(front)
     if ranks > 1:
         front = pareto.fronts(taking_part, objectives, most=ranks)
@@ -140,6 +140,12 @@ def thin(table: pa.Table, objectives: Sequence[str], *, epsilon: float, scale_of
     return _thinned(table, objectives, epsilon=epsilon, scale_of=scale_of)[0]
 
 
+def check_epsilon(epsilon: float) -> None:
+    """Raise WrongInput unless a front can be thinned by so much."""
+    if not 0 <= epsilon <= 1:
+        raise WrongInput(f"a front is thinned by a share of each objective's scale, from 0 to 1, got {epsilon:g}")
+
+
 def thin_summary(summary: FrontSummary, *, epsilon: float, scale_of: pa.Table) -> FrontSummary:
     """The same with a front that was thinned (see ``thin``), each rank by itself."""
     import pyarrow as pa
@@ -158,8 +164,7 @@ def _thinned(
     table: pa.Table, objectives: Sequence[str], *, epsilon: float, scale_of: pa.Table | None
 ) -> tuple[pa.Table, str]:
     """The rows that stay, and what ``epsilon`` is a share of."""
-    if not 0 <= epsilon <= 1:
-        raise WrongInput(f"a front is thinned by a share of each objective's scale, from 0 to 1, got {epsilon:g}")
+    check_epsilon(epsilon)
     values = pareto.values(table, objectives)
     try:
         scales, of = indicators.scales(table if scale_of is None else scale_of, objectives), "the hypervolume's scale"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import arrow, expression, latency, parquet
 from analysis.declared import check_row, in_schema, joined, kind_of, migrated
-from analysis.errors import WrongInput, nearest
+from analysis.errors import WrongInput, about, nearest
 from analysis.expression import where
 from analysis.migration import older_names
 from analysis.object_path import Entry, ObjectPath, each, path_of, scan
@@ -36,11 +36,15 @@ _PUT_NS = 10 * 10**9
 """An object is dated to when its put began: a row may be that much older than its first reader could have known."""
 _DECLARED: dict[str, Kind] = {column.name: column.kind for column in COLUMNS}
 
+Wanted = Callable[[str], bool]
+"""Whether a column is to be read."""
+
 
 def read(
     *studies: Path | str,
-    columns: Collection[str] | None = None,
+    columns: Collection[str] | Wanted | None = None,
     where: str = "",
+    trials: Collection[str] | None = None,
     damage: list[str] | None = None,
 ) -> pa.Table:
     """Every row of some studies, newest version of each trial, study by study, in no particular order within one.
@@ -55,8 +59,10 @@ def read(
 
     Args:
         studies: Their folders, or their addresses (s3://BUCKET/STUDY, gs://BUCKET/STUDY).
-        columns: What is read and given, else every column; names that there are not are passed over.
+        columns: What is read and given, as names or as a claim on a name, else every column; names that there are not
+            are passed over.
         where: The rows that are given (see ``analysis.expression``), else all.
+        trials: The trials whose rows are given, else all: of a few among many no other row is ever held.
         damage: Where it is given, files that cannot be read are passed over, and it gets a line for each.
 
     Raises:
@@ -65,15 +71,17 @@ def read(
     """
     paths = [path_of(study) if isinstance(study, str) else study for study in studies]
     called = labels(paths)
-    needed = None if columns is None else {*columns, *expression.names(where)}
-    parts = [_read_one(path, columns=needed, damage=damage) for path in paths]
+    given = _claim(columns)
+    beside = expression.names(where)
+    wanted = given if not where else _either(given, beside)
+    parts = [_read_one(path, wanted=wanted, trials=trials, damage=damage) for path in paths]
     table = parts[0] if len(parts) == 1 else together(parts, called)
     if not where:
         return table
-    if needed is not None and not set(expression.names(where)) <= set(table.column_names):
-        expression.where(read(*paths, damage=[]), where)  # says which name is wrong, and all that there are
-    found = expression.where(table, where)
-    return found if columns is None else found.select([name for name in found.column_names if name in columns])
+    with about(paths):
+        if columns is not None and not set(beside) <= set(table.column_names):
+            expression.where(read(*paths, damage=[]), where)  # says which name is wrong, and all that there are
+        return _chosen(expression.where(table, where), given)
 
 
 def labels(studies: Sequence[Path]) -> list[str]:
@@ -129,23 +137,46 @@ def together(parts: Sequence[pa.Table], called: Sequence[str]) -> pa.Table:
     return pa.concat_tables(whole)
 
 
-def _read_one(study: Path, *, columns: Collection[str] | None, damage: list[str] | None) -> pa.Table:
+def _claim(columns: Collection[str] | Wanted | None) -> Wanted:
+    if columns is None:
+        return lambda _: True
+    return columns if callable(columns) else frozenset(columns).__contains__
+
+
+def _either(wanted: Wanted, others: Collection[str]) -> Wanted:
+    return lambda name: wanted(name) or name in others
+
+
+def _chosen(table: pa.Table, wanted: Wanted) -> pa.Table:
+    return table.select([name for name in table.column_names if wanted(name)])
+
+
+def _read_one(study: Path, *, wanted: Wanted, trials: Collection[str] | None, damage: list[str] | None) -> pa.Table:
     _check_exists(study)
-    is_timed = columns is None or not set(columns).isdisjoint(latency.SHOWN)
-    needed = columns if columns is None or not is_timed else {*columns, *latency.NEEDED}
+    is_timed = any(map(wanted, latency.SHOWN))
+    needed = _either(wanted, latency.NEEDED) if is_timed else wanted
+    rows = _rows_of(study, wanted=needed, trials=trials, damage=damage)
+    if is_timed and (trials is None or (study / latency.PARQUET).exists()):
+        # Of all trials, not of those that are given: whether the search took latencies.
+        every = rows if trials is None else _rows_of(study, wanted=latency.NEEDED.__contains__, trials=None, damage=[])
+        with _passed_over(damage):
+            rows = latency.shown(rows, study, taken=every["latency_machine"])
+    return _chosen(rows, wanted)
+
+
+def _rows_of(study: Path, *, wanted: Wanted, trials: Collection[str] | None, damage: list[str] | None) -> pa.Table:
+    """A study's rows as they are in its own files, without the latencies that were measured later."""
     files = _row_files(study)
+    if trials is not None:
+        files = [entry for entry in files if entry.name.removesuffix(".json") in trials]
     try:
-        compacted, since = _read_parquet(study, needed, keyed=bool(files))
+        compacted, since = _read_parquet(study, wanted, keyed=bool(files), trials=trials)
     except WrongInput as error:
         if damage is None:
             raise
         damage.append(str(error))
         compacted, since = None, 0
-    rows = _with_newer_rows(study, files, compacted, since=since, columns=needed, damage=damage)
-    if is_timed:
-        with _passed_over(damage):
-            rows = latency.shown(rows, study)
-    return rows if columns is None else rows.select([name for name in rows.column_names if name in columns])
+    return _with_newer_rows(study, files, compacted, since=since, wanted=wanted, damage=damage)
 
 
 def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
@@ -161,13 +192,15 @@ def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     _check_exists(study)
     path, is_readable = study / PARQUET, True
     try:
-        compacted, since = _read_parquet(study, None, keyed=True)
+        compacted, since = _read_parquet(study, _claim(None), keyed=True)
     except WrongInput:
         if not _row_files(study):
-            _read_parquet(study, None, keyed=False)  # raises again, and says that there are no rows to be used instead
+            _read_parquet(
+                study, _claim(None), keyed=False
+            )  # raises again, and says that there are no rows to be used instead
         compacted, since, is_readable = None, 0, False
     listed = _now(study)
-    table = _with_newer_rows(study, _row_files(study), compacted, since=since, columns=None, knobs=knobs)
+    table = _with_newer_rows(study, _row_files(study), compacted, since=since, wanted=_claim(None), knobs=knobs)
     if not is_readable:
         from analysis.durable import write_durably  # it loads a dozen modules, which no reader needs
 
@@ -202,19 +235,21 @@ def _check_exists(study: Path) -> None:
     raise WrongInput(f"there is no study at {study}: {cure}")
 
 
-def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) -> tuple[pa.Table | None, int]:
+def _read_parquet(
+    study: Path, wanted: Wanted, *, keyed: bool, trials: Collection[str] | None = None
+) -> tuple[pa.Table | None, int]:
     """The compacted rows, and the time [ns] from which a row is newer; (None, 0) where there is no file.
 
     With ``keyed`` there are rows beside the file: the trials' names are among the columns, to be compared with theirs.
+    So they are where only some ``trials`` are read.
     """
     path = study / PARQUET
 
     def chosen(names: Sequence[str], version: int) -> Sequence[str]:
         if "trial" not in names:
             raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
-        if columns is None:
-            return names
-        older = older_names({*columns, *(["trial"] if keyed else [])}, version)
+        named = {name for name in (*names, *_DECLARED) if wanted(name)}
+        older = older_names({*named, *(["trial"] if keyed or trials is not None else [])}, version)
         return [name for name in names if name in older] or ["trial"]  # without columns there are no rows
 
     cure = (
@@ -223,7 +258,7 @@ def _read_parquet(study: Path, columns: Collection[str] | None, *, keyed: bool) 
         else f"take it from a copy, there are no rows in {ROWS}/ to be used instead"
     )
     try:
-        loaded = parquet.load(path, choose=chosen, cure=cure)
+        loaded = parquet.load(path, choose=chosen, only=None if trials is None else ("trial", trials), cure=cure)
     except FileNotFoundError:
         return None, 0
     return migrated(loaded.table, loaded.version), loaded.dated
@@ -247,7 +282,7 @@ def _with_newer_rows(
     compacted: pa.Table | None,
     *,
     since: int,
-    columns: Collection[str] | None,
+    wanted: Wanted,
     knobs: Mapping[str, Kind] | None = None,
     damage: list[str] | None = None,
 ) -> pa.Table:
@@ -265,10 +300,8 @@ def _with_newer_rows(
             check_row(row, path, declared, further)
             whole[path] = row
     rows = whole
-    schema = arrow_schema({**(knobs or {}), **further})
-    if columns is not None:
-        kept = [field for field in schema if field.name in columns]
-        schema = pa.schema(kept, metadata=schema.metadata)
+    full = arrow_schema({**(knobs or {}), **further})
+    schema = pa.schema([field for field in full if wanted(field.name)], metadata=full.metadata)
 
     parts = []
     if compacted is not None:

@@ -126,14 +126,15 @@ class Timeline:
 def read(study: Path) -> Timeline:
     """A study's timeline so far; a trial that is under way is not in it.
 
-    Raises WrongInput where there is no such study, where no row says when its trial ran, and for a damaged file.
+    Raises WrongInput where there is no such study, where no row says when and where its trial ran, and for a damaged
+    file.
     """
     rows = table.read(study)
     knobs = _knobs(rows.column_names)
     said = rows.select([*knobs, "trial", "worker", "state", "started", "seconds"]).to_pylist()
     ran = [row for row in said if row["worker"] and row["started"] and row["seconds"] is not None]
     if not ran:
-        raise WrongInput(f"no row of {study} says when its trial ran: a trace needs at least one finished trial")
+        raise WrongInput(f"no row of {study} says when and on which worker its trial ran: a trace needs one that does")
     by_worker: dict[str, list[Trial]] = defaultdict(list)
     for trial in each(lambda row: _trial(row, knobs, study), ran, at=study):
         by_worker[trial.worker].append(trial)

@@ -25,9 +25,11 @@ def compact(table: pa.Table) -> dict[str, Any]:
     """
     columns = {}
     for name in table.column_names:
+        if table[name].null_count == len(table):
+            continue
         values = [finite(value) for value in table[name].to_pylist()]
         distinct = dict.fromkeys(values)
-        if not values or set(distinct) == {None}:
+        if set(distinct) == {None}:
             continue
         is_text = all(isinstance(value, str) for value in distinct if value is not None)
         if len(distinct) == 1:

@@ -16,10 +16,10 @@ from analysis.confirmed import read as read_confirmed
 from analysis.constraints import met
 from analysis.epochs import counted
 from analysis.errors import WrongInput
-from analysis.page.aside import matters_aside
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.learning import learning
+from analysis.page.matters import matters
 from analysis.page.progress import progress
 from analysis.page.sparsity import zeros_pay
 from analysis.page.widths import widths
@@ -55,13 +55,8 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
     """
     names = table.labels(studies)
     tables = [_rows(study) for study in studies]
-    with matters_aside([(rows, study_objectives(study)) for study, rows in zip(studies, tables, strict=True)]) as found:
-        told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
-        whole = table.together(tables, names)
-        recipe = knobs.names(whole)
-        columns = compact(_placed(whole, tables, told))
-        for one, importance in zip(told, found(), strict=True):
-            one["importance"] = importance
+    told = [_study(study, rows) for study, rows in zip(studies, tables, strict=True)]
+    whole = table.together(tables, names)
     methods = sorted({name for name in whole["method"].to_pylist() if name is not None})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -71,11 +66,11 @@ def facts(studies: Sequence[Path]) -> dict[str, Any]:
             for name, one in zip(names, told, strict=True)
         ],
         "rows": len(whole),
-        "columns": columns,
+        "columns": compact(_placed(whole, tables, told)),
         "measures": {
             column.name: {"label": column.label, "unit": column.unit, "better": column.better} for column in MEASURES
         },
-        "knobs": recipe,
+        "knobs": knobs.names(whole),
         "marks": {"method": _marks(methods), "study": _marks(names)},
     }
 
@@ -113,6 +108,7 @@ def _study(study: Path, rows: pa.Table) -> dict[str, Any]:
         "counts": _counts(summary, listed),
         "hypervolume": summary.hypervolume,
         "progress": grown,
+        "importance": matters(rows, objectives),
         "failures": _failures(listed),
         "random": against_random(listed),
         "scratch": against_scratch(listed),

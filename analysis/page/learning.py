@@ -113,7 +113,7 @@ def _curve(lines: Lines) -> Curve:
     stages = groupby(zip(lines["stage"], lines["round"], strict=True))
     curve: Curve = {"runs": [[stage, round_, len(list(same))] for (stage, round_), same in stages]}
     for name in MEASURED:
-        values = [finite(value) for value in lines[name]]
+        values = [None if finite(value) is None else float(f"{value:.4g}") for value in lines[name]]
         if any(value is not None for value in values):
-            curve[name] = [None if value is None else float(f"{value:.4g}") for value in values]
+            curve[name] = values
     return curve

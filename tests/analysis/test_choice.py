@@ -216,6 +216,9 @@ def test_two_studies_are_picked_from_together(study, tmp_path):
     expected = literal(rows, lambda row: row["val_accuracy"] >= 0.8, lambda row: row["macs"])
     (picked,) = document["picks"]
     assert (picked["study"], picked["trial"]) == (expected["at"], expected["trial"])
+    assert {each["study"] for each in picked["next"].values() if each} <= {str(study), str(other)}
+    (alone,) = json.loads(run("pick", study, "--lowest", "macs", "--min", "val_accuracy=.8", "--json").stdout)["picks"]
+    assert {each["study"] for each in alone["next"].values() if each} == {str(study)}
 
 
 def test_the_dense_network_has_no_recipe(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 import multiprocessing
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,7 @@ def test_a_wrong_name_is_refused_in_one_line(study: Path, typed: str, said: str)
     with pytest.raises(WrongInput, match=said) as caught:
         chosen(study, typed)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("(--trials)") or "is failed" in said
 
 
 @pytest.mark.parametrize(
@@ -186,6 +188,16 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path: Path, words: list[str
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("typed", ["", "front", "all", "0000", "zz", "dens", "0000000000000001,dense"])
+def test_one_trial_is_asked_for_where_it_is_named(study: Path, typed: str) -> None:
+    """`export` takes one trial as an argument, and no option."""
+    found = CliRunner().invoke(prunefront.app, ["export", str(study), typed])
+    assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+    assert found.stderr.endswith("(TRIAL)\n")
+    assert "--trials" not in found.stderr
+    assert not ({"front", "all"} - {typed}) & set(re.findall(r"\w+", found.stderr))
 
 
 def test_seeds_are_three_unless_said_and_one_as_trained() -> None:

@@ -7,7 +7,6 @@ import math
 import random
 import re
 import statistics
-import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +17,9 @@ from safetensors.torch import save_file
 from analysis import confirmed, curves, indicators, pareto, table
 from analysis.constraints import Constraint
 from analysis.errors import WrongInput
-from analysis.page import aside, page
 from analysis.page import learning as learning_module
 from analysis.page import matters as matters_module
+from analysis.page import page
 from analysis.page.columns import compact
 from analysis.page.controls import against_random, against_scratch
 from analysis.page.facts import SHAPES, facts
@@ -288,37 +287,6 @@ def test_importance_draws_from_what_it_can_learn_from(monkeypatch):
     (told,) = matters(table_of(rows), ["val_accuracy"])
     known = sum(row["state"] == "complete" for row in rows[1:])
     assert f"(40 of {known} looked at)" in told["note"]
-
-
-def asked_of(count):
-    """Two studies, of which the first has enough rows for another process, from 30 on enough for forests too."""
-    return [(table_of(studies.rows(count)), ("macs", "val_accuracy")), (table_of(studies.rows(5)), ("macs",))]
-
-
-def test_what_matters_is_the_same_from_a_process_of_its_own(monkeypatch):
-    asked = asked_of(40)
-    expected = [matters(rows, objectives) for rows, objectives in asked]
-    assert expected[0][0]["knobs"]
-    monkeypatch.setattr(aside, "matters", lambda *_: pytest.fail("it was not found aside"))
-    with aside.matters_aside(asked) as told:
-        assert told() == expected
-
-
-@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false"])
-def test_what_matters_is_found_without_another_process_too(monkeypatch, python):
-    asked = asked_of(21)
-    monkeypatch.setattr("sys.executable", python)
-    with aside.matters_aside(asked) as told:
-        assert told() == [matters(rows, objectives) for rows, objectives in asked]
-
-
-def test_the_other_process_ends_when_nobody_waits_for_it(monkeypatch):
-    begun = []
-    start = subprocess.Popen
-    monkeypatch.setattr(aside.subprocess, "Popen", lambda *all, **named: begun.append(start(*all, **named)) or begun[0])
-    with pytest.raises(WrongInput), aside.matters_aside(asked_of(21)):
-        raise WrongInput("something else of the page was wrong")
-    assert begun[0].returncode is not None
 
 
 def table_of(rows):
