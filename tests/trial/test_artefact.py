@@ -277,6 +277,11 @@ def test_export_refuses_what_it_cannot_do_in_one_line(study, rows, tmp_path, mon
 
 @pytest.mark.usefixtures("rows")
 def test_export_names_a_trial_that_is_not_there(study):
-    for trial, said in (("ffffffffffffffff", "has no trial"), ("front", "one trial is wanted"), ("", "empty")):
+    for trial, said in (
+        ("ffffffffffffffff", "has no trial"),
+        ("front", "one trial is wanted"),
+        ("all", "one trial is wanted"),
+        ("", "one trial is wanted"),
+    ):
         code, told = exported(str(study), trial)
         assert (code, said in told) == (2, True), told
