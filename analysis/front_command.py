@@ -103,7 +103,9 @@ def print_front(studies: Sequence[Path], wish: Wish, *, as_json: bool) -> None:
         rows = table.read(*studies)  # what says which name is wrong says all that there are
         compared = set(rows.column_names)
     if len(rows) == 0:
-        raise WrongInput(f"{_called(studies)} has no rows yet: a front needs at least one finished trial")
+        called = ", ".join(map(str, studies))
+        have = "has" if len(studies) == 1 else "have"
+        raise WrongInput(f"{called} {have} no rows yet: a front needs at least one finished trial")
     chosen = rows.select([name for name in rows.column_names if name in compared])
     if wish.where:
         with about(studies):
@@ -231,10 +233,6 @@ def _named_after(option: str) -> Iterator[None]:
         yield
     except WrongInput as error:
         raise WrongInput(f"{error} ({option})") from error
-
-
-def _called(studies: Sequence[Path]) -> str:
-    return str(studies[0]) if len(studies) == 1 else f"none of {', '.join(map(str, studies))}"
 
 
 def _why_none(summary: FrontSummary) -> str:

@@ -7,13 +7,13 @@ the same changes, one version after the other, so that the two cannot disagree. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.schema import DENSE, SCHEMA_VERSION, Kind
 
-__all__ = ["CHANGES", "Change", "Value", "migrated_row", "older_names", "since"]
+__all__ = ["CHANGES", "Change", "Value", "migrated_row", "older_names", "since", "today"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ def older_names(names: set[str], version: int) -> set[str]:
         older = {new: old for old, new in change.renamed.items()}
         names = {older.get(name, name) for name in names}
     return names
+
+
+def today(names: Collection[str], version: int) -> set[str]:
+    """The columns that a file of ``version`` with columns ``names`` gives, those that only a change brings included."""
+    found = set(names)
+    for change in since(version):
+        found = {change.renamed.get(name, name) for name in found} | {value.column for value in change.values}
+    return found
 
 
 def since(version: int) -> list[Change]:

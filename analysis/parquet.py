@@ -93,7 +93,7 @@ def _read_only(file: Any, columns: Sequence[str], only: Only) -> pa.Table:
     empty = _empty(file.metadata) - {column}
     told = [name for name in columns if name not in empty]
     parts = [
-        pa.Table.from_batches([batch.filter(pc.is_in(batch[column], value_set=texts))])
+        pa.Table.from_batches([batch.filter(pc.is_in(batch[column].cast(pa.string()), value_set=texts))])
         for batch in file.iter_batches(BATCH, columns=told)
     ]
     table = pa.concat_tables(parts) if parts else file.read(columns=told)

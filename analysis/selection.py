@@ -66,7 +66,8 @@ def chosen(
 
 def single(study: Path, typed: str) -> Row:
     """The row of the one complete trial that is named, or of ``dense``; raises WrongInput as `chosen` does."""
-    if typed.strip() in {"", FRONT, ALL} or "," in typed:
+    typed = typed.strip()
+    if typed in {"", FRONT, ALL} or "," in typed:
         raise WrongInput(f"one trial is wanted, got {typed!r}: name it by the first digits, or {DENSE} (TRIAL)")
     rows = chosen(study, typed, place="TRIAL", words=[DENSE])
     if typed == DENSE and not rows:

@@ -17,7 +17,7 @@ from analysis import arrow, expression, latency, parquet
 from analysis.declared import check_row, in_schema, joined, kind_of, migrated
 from analysis.errors import WrongInput, about, nearest
 from analysis.expression import where
-from analysis.migration import older_names
+from analysis.migration import older_names, today
 from analysis.object_path import Entry, ObjectPath, each, path_of, scan
 from analysis.row import read_row
 from analysis.schema import COLUMNS, Kind, arrow_schema
@@ -25,7 +25,7 @@ from analysis.schema import COLUMNS, Kind, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "labels", "read", "together", "where"]
+__all__ = ["Wanted", "compact", "labels", "read", "together", "where"]
 
 PARQUET = "trials.parquet"
 ROWS = "rows"
@@ -62,7 +62,8 @@ def read(
         columns: What is read and given, as names or as a claim on a name, else every column; names that there are not
             are passed over.
         where: The rows that are given (see ``analysis.expression``), else all.
-        trials: The trials whose rows are given, else all: of a few among many no other row is ever held.
+        trials: The trials whose rows are given, else all: of a few among many few others are held at a time. A column
+            that the schema does not know is of the kind that these rows have.
         damage: Where it is given, files that cannot be read are passed over, and it gets a line for each.
 
     Raises:
@@ -167,10 +168,11 @@ def _read_one(study: Path, *, wanted: Wanted, trials: Collection[str] | None, da
 def _rows_of(study: Path, *, wanted: Wanted, trials: Collection[str] | None, damage: list[str] | None) -> pa.Table:
     """A study's rows as they are in its own files, without the latencies that were measured later."""
     files = _row_files(study)
+    keyed = bool(files)
     if trials is not None:
         files = [entry for entry in files if entry.name.removesuffix(".json") in trials]
     try:
-        compacted, since = _read_parquet(study, wanted, keyed=bool(files), trials=trials)
+        compacted, since = _read_parquet(study, wanted, keyed=keyed, trials=trials)
     except WrongInput as error:
         if damage is None:
             raise
@@ -190,17 +192,16 @@ def compact(study: Path, knobs: Mapping[str, Kind]) -> Path:
     newer.
     """
     _check_exists(study)
-    path, is_readable = study / PARQUET, True
+    path, is_readable, every = study / PARQUET, True, _claim(None)
     try:
-        compacted, since = _read_parquet(study, _claim(None), keyed=True)
+        compacted, since = _read_parquet(study, every, keyed=True)
     except WrongInput:
         if not _row_files(study):
-            _read_parquet(
-                study, _claim(None), keyed=False
-            )  # raises again, and says that there are no rows to be used instead
+            # Raises again, and says that there are no rows to be used instead.
+            _read_parquet(study, every, keyed=False)
         compacted, since, is_readable = None, 0, False
     listed = _now(study)
-    table = _with_newer_rows(study, _row_files(study), compacted, since=since, wanted=_claim(None), knobs=knobs)
+    table = _with_newer_rows(study, _row_files(study), compacted, since=since, wanted=every, knobs=knobs)
     if not is_readable:
         from analysis.durable import write_durably  # it loads a dozen modules, which no reader needs
 
@@ -248,7 +249,7 @@ def _read_parquet(
     def chosen(names: Sequence[str], version: int) -> Sequence[str]:
         if "trial" not in names:
             raise WrongInput(f"{path} has no column trial: it was not written by prunefront")
-        named = {name for name in (*names, *_DECLARED) if wanted(name)}
+        named = {name for name in (*today(names, version), *_DECLARED) if wanted(name)}
         older = older_names({*named, *(["trial"] if keyed or trials is not None else [])}, version)
         return [name for name in names if name in older] or ["trial"]  # without columns there are no rows
 

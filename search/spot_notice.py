@@ -42,8 +42,9 @@ TOKEN_SECONDS = 21_600
 GOOGLE_SECONDS = 30.0
 """Google stops a machine so long after its notice."""
 
-DRAIN_SECONDS = 60.0
-"""Ray's command takes a few seconds; one that a head keeps waiting is given up and begun again."""
+DRAIN_SHARE = 1 / 3
+"""Of the seconds left: Ray's command takes a few; one that a head keeps waiting is given up and begun again."""
+DRAIN_LEAST = 5.0
 UNCLEAR = (OSError, HTTPException, ValueError, KeyError, TypeError)
 """What an answer that is none, or is no notice, raises."""
 
@@ -60,7 +61,7 @@ class Aws:
         self._token = ""
 
     def __call__(self) -> float | None:
-        """Seconds left; a hibernation or stop takes the machine away as an end does. Raises OSError."""
+        """Seconds left; a hibernation or stop takes the machine away as an end does. Raises one of `UNCLEAR`."""
         if not self._token:
             asked = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
             self._token = _said(Request(f"{self.endpoint}/latest/api/token", headers=asked, method="PUT"))
@@ -84,7 +85,7 @@ class Google:
         self.endpoint = f"http://{os.environ.get('GCE_METADATA_HOST') or 'metadata.google.internal'}"
 
     def __call__(self) -> float | None:
-        """Seconds left. Raises OSError."""
+        """Seconds left. Raises one of `UNCLEAR`."""
         about = f"{self.endpoint}/computeMetadata/v1/instance/preempted"
         said = _said(Request(about, headers={"Metadata-Flavor": "Google"}))
         return GOOGLE_SECONDS if said.strip().upper() == "TRUE" else None
@@ -135,8 +136,9 @@ def drained(node: str, *, address: str, seconds: float) -> bool:
     command = ["drain-node", "--address", address, "--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     told = ["--reason-message", "spot", "--deadline-remaining-seconds", str(int(seconds))]
     program = "from ray.scripts.scripts import main; main()"
+    given = max(DRAIN_LEAST, DRAIN_SHARE * seconds)
     try:
-        ended = subprocess.run([sys.executable, "-c", program, *command, *told], check=False, timeout=DRAIN_SECONDS)
+        ended = subprocess.run([sys.executable, "-c", program, *command, *told], check=False, timeout=given)
     except subprocess.TimeoutExpired:
         return False
     return ended.returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from analysis.object_path import ObjectPath, each, scan
 from trial import manifest
 from trial.claims import CLAIMS, FileClaims, InUse
 from trial.leaving import forget
-from trial.manifest import MANIFEST, STAGES, TENSORS
+from trial.manifest import KEY, MANIFEST, STAGES, TENSORS
 
 __all__ = ["UNFINISHED", "Stage", "doomed", "remove", "stages", "verified"]
 
@@ -21,8 +20,6 @@ UNFINISHED = "unfinished"
 """The kind of what has no manifest: its maker is at work, or was killed."""
 UNKNOWN = "unknown"
 """The kind of a stage whose manifest does not say one."""
-KEY = re.compile("[0-9a-f]{64}")
-"""The name of a stage's folder: whatever else lies beside them is not ours to list or to remove."""
 PIECE = 2**20
 """Bytes of tensors that are held in memory at once."""
 

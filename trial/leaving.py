@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from analysis.durable import write_durably
 from analysis.object_path import scan
-from trial.manifest import MANIFEST, STAGES
+from trial.manifest import KEY, MANIFEST, STAGES
 
 if TYPE_CHECKING:
     from trial.store import Product
@@ -48,24 +48,28 @@ def note(study: Path, left: Left) -> None:
 def noted(study: Path) -> Marks:
     """Where trainings of the study were left."""
     found: defaultdict[str, list[int]] = defaultdict(list)
-    try:
-        names = [entry.name for entry in scan(study / LEFT)]
-    except FileNotFoundError:
-        return NO_MARKS
-    for name in names:
+    for name in _names(study):
         training, _, epoch = name.rpartition("-")
-        if epoch.isdecimal():
-            found[training].append(int(epoch))
+        found[training].append(int(epoch))
     return found
 
 
 def forget(study: Path) -> None:
-    """Remove the notes whose stage is not stored any more: nobody can go on from there."""
-    with suppress(FileNotFoundError):
-        for note in [study / LEFT / entry.name for entry in scan(study / LEFT)]:
-            stage = note.read_bytes().decode(errors="replace")
-            if not (study / STAGES / stage / MANIFEST).exists():
-                note.unlink()
+    """Remove the notes whose stage is not stored any more: nobody can go on from there. What is no note stays."""
+    for name in _names(study):
+        path = study / LEFT / name
+        with suppress(OSError):
+            stage = path.read_bytes().decode(errors="replace")
+            if KEY.fullmatch(stage) and not (study / STAGES / stage / MANIFEST).exists():
+                path.unlink()
+
+
+def _names(study: Path) -> list[str]:
+    try:
+        names = [entry.name for entry in scan(study / LEFT)]
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name.rpartition("-")[2].isdecimal()]
 
 
 class EndedEarly(Exception):
@@ -78,7 +82,7 @@ class EndedEarly(Exception):
 
 
 class Left(Exception):
-    """A trial was left: ``epoch`` of the training with this key is stored as ``stage``, and is no failure of its."""
+    """A trial was left, which is no failure of it: ``epoch`` of the training with this key is stored as ``stage``."""
 
     def __init__(self, training: str, epoch: int, stage: str) -> None:
         super().__init__(training, epoch, stage)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MANIFEST", "STAGES", "TENSORS", "check", "manifest", "read"]
+__all__ = ["KEY", "MANIFEST", "STAGES", "TENSORS", "check", "manifest", "read"]
 
 STAGES = "stages"
 """The folder of a study's stages, each in a folder named by its key."""
+KEY = re.compile("[0-9a-f]{64}")
+"""The name of a stage's folder: whatever else lies beside them is not ours to list or to remove."""
 TENSORS = "tensors.safetensors"
 MANIFEST = "manifest.json"
 

@@ -26,7 +26,7 @@ def read_once(checksum: str, *, fetch: Callable[[], bytes], is_whole: Callable[[
     """The bytes with this checksum: this machine's copy where ``is_whole`` accepts it, else fetched, and kept.
 
     Whoever asks while another process fetches waits for it. A copy that cannot be written is never an error, and
-    what was fetched and is not whole is not kept.
+    what was fetched and is not whole is not kept. Raises WrongInput where there is no folder for caches.
     """
     assert checksum.isalnum(), "a name, and not a path"
     copy = cache_folder() / "stages" / checksum

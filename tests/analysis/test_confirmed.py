@@ -17,7 +17,7 @@ import prunefront
 from analysis import confirmed, confirmed_command
 from analysis.errors import WorkFailed, WrongInput
 from analysis.schema import CONFIRMED, SCHEMA_VERSION
-from analysis.selection import chosen
+from analysis.selection import chosen, single
 from tests.analysis import studies
 
 DENSE = studies.DENSE_ROW["trial"]
@@ -136,6 +136,17 @@ def test_front_is_what_the_front_command_prints_with_the_dense_network_first(stu
     front = [row["trial"] for row in json.loads(printed)["front"]]
     assert len(front) > 3
     assert trials(study, "front") == [DENSE, *(trial for trial in front if trial != DENSE)]
+
+
+def test_where_one_trial_is_wanted_one_is_named(study: Path, tmp_path: Path) -> None:
+    for typed in ("", " ", "front", " all", f"{3:016x},dense"):
+        with pytest.raises(WrongInput, match=r"one trial is wanted, got .* \(TRIAL\)"):
+            single(study, typed)
+    assert single(study, f" {3:016x} ")["trial"] == f"{3:016x}"
+    assert single(study, " dense ")["trial"] == DENSE
+    without = studies.write(tmp_path / "without", [row for row in studies.rows(40) if row["method"] != "dense"])
+    with pytest.raises(WrongInput, match="without has no dense network that was trained"):
+        single(without, " dense ")
 
 
 def test_trials_are_named_by_their_first_digits_each_once(study: Path) -> None:

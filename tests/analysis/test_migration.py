@@ -52,6 +52,17 @@ def test_a_change_needs_no_column_that_was_not_asked_for(old: Path) -> None:
     assert sorted(set(found["control"].to_pylist()), key=str) == [None, "none"]
 
 
+def test_a_column_that_a_change_brings_is_there_for_whoever_asks_for_it_alone(old: Path) -> None:
+    assert "control" not in pq.read_schema(old / "trials.parquet").names
+    every = {row["trial"]: row["control"] for row in table.read(old).to_pylist()}
+    assert set(every.values()) == {None, "none"}
+    for columns in (["trial", "control"], lambda name: name in {"trial", "control"}):
+        found = table.read(old, columns=columns)
+        assert {row["trial"]: row["control"] for row in found.to_pylist()} == every
+    some = next(iter(every))
+    assert table.read(old, columns=["control"], trials=[some])["control"].to_pylist() == [every[some]]
+
+
 def test_compacting_brings_a_study_up_to_date(old: Path) -> None:
     before = {row["trial"]: row for row in table.read(old).to_pylist()}
     written = pq.read_table(table.compact(old, {"control": "string"}))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from analysis.errors import WrongInput
-from search.spot_notice import SILENT, Aws, Google, watch
+from search.spot_notice import SILENT, Aws, Google, drained, watch
 from tests.search.three_nodes import nodes, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +137,18 @@ def test_what_is_no_notice_is_asked_for_again(metadata: Metadata, monkeypatch: p
     assert watch("aws", address="127.0.0.1:1", node="here")
     assert metadata.garbage == []
     assert 0 < drained[0] <= 60
+
+
+def test_a_head_that_does_not_answer_is_given_up_in_time_to_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def never(*_: object, timeout: float, **__: object) -> None:
+        given.append(timeout)
+        raise subprocess.TimeoutExpired("ray", timeout)
+
+    monkeypatch.setattr("search.spot_notice.subprocess.run", never)
+    assert not any(drained("node", address="127.0.0.1:1", seconds=seconds) for seconds in (120.0, 30.0, 3.0))
+    assert given == [40.0, 10.0, 5.0]
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])

@@ -115,11 +115,15 @@ def test_what_is_no_note_of_a_training_is_passed_over(tmp_path: Path) -> None:
     assert {training: sorted(epochs) for training, epochs in noted(tmp_path).items()} == {"a" * 64: [3, 12]}
 
 
-def test_a_note_goes_with_the_stage_that_it_is_about(tmp_path: Path) -> None:
+def test_a_note_goes_with_the_stage_that_it_is_about_and_nothing_else_does(tmp_path: Path) -> None:
     with pytest.raises(Left):
         opened(tmp_path, "one-cycle", dense=3, leaves=Notices(2)).dense()
+    (tmp_path / "left" / "folder-1").mkdir()
+    for name, said in (("README", "f" * 64), ("of-old-2", ""), ("long-3", "f" * 5_000)):
+        (tmp_path / "left" / name).write_text(said)
+    others = {"folder-1", "README", "of-old-2", "long-3"}
     now = time.time()
     remove(tmp_path, older_than=3600, keep=None, now=now)
-    assert len(noted(tmp_path)) == 1
+    assert len(list((tmp_path / "left").iterdir())) == 1 + len(others)
     remove(tmp_path, older_than=None, keep=0, now=now)
-    assert noted(tmp_path) == {}
+    assert {path.name for path in (tmp_path / "left").iterdir()} == others
