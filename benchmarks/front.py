@@ -127,6 +127,7 @@ def figures() -> Iterator[str]:
         small = _written(Path(folder) / "small", SMALL, files=True)
         shell = _runs(COMMAND, "front", str(small))
         yield f"`prunefront front` on {SMALL:,} rows, each with its file in rows/: {_spread(shell)} (target 1 s)"
+        yield f"`prunefront status` of them: {_spread(_runs(COMMAND, 'status', str(small)))}"
         yield f"`prunefront --help`: {_spread(_runs(COMMAND, '--help'))} (target .3 s)"
 
 
